@@ -1,0 +1,132 @@
+//! The one door: every change of durable state is one [`Commit`], and has one [`Outcome`].
+
+use crate::{Csn, Epoch, LaneId, Offset, PartitionId, ProducerStamp, RecordBatch, Timestamp};
+
+/// What is to be appended, all or nothing, and what must hold for it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Commit {
+    /// In order; two appends to one partition lie in this order.
+    pub appends: Vec<Append>,
+    /// Judged against all that was sequenced before, durable yet or not.
+    pub preconditions: Vec<Precondition>,
+}
+
+impl Commit {
+    /// The bytes of its batches: what waits in memory until the commit is durable.
+    #[must_use]
+    pub fn batch_bytes(&self) -> usize {
+        self.appends.iter().map(|append| append.batch.bytes().len()).sum()
+    }
+}
+
+/// One batch for one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Append {
+    /// Where to.
+    pub partition: PartitionId,
+    /// What; base offset 0 is the partition's end when the commit is sequenced.
+    pub batch: RecordBatch,
+    /// Who from, where the producer has an id.
+    pub producer: Option<ProducerStamp>,
+    /// How many modules the records have come through.
+    pub hops: u8,
+}
+
+impl Append {
+    /// A batch of a client, or of the broker itself.
+    #[must_use]
+    pub fn new(partition: PartitionId, batch: RecordBatch) -> Self {
+        Self { partition, batch, producer: None, hops: 0 }
+    }
+}
+
+/// What must hold when the commit is sequenced. That the partitions of its appends exist goes
+/// without saying.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Precondition {
+    /// The partition ends at this offset.
+    EndOffset {
+        /// The partition.
+        partition: PartitionId,
+        /// Its end.
+        end: Offset,
+    },
+    /// The lane's cursor stands at this generation and revision; a lane without a cursor stands
+    /// at (0, 0). So a later commit of a lane can't jump over an earlier, refused one.
+    Cursor {
+        /// The lane.
+        lane: LaneId,
+        /// How often the cursor was moved by hand.
+        generation: u32,
+        /// How often it was committed.
+        revision: u64,
+    },
+}
+
+/// Where a commit came to lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// Its number.
+    pub csn: Csn,
+    /// The start of the broker that committed it.
+    pub epoch: Epoch,
+    /// When it was sequenced.
+    pub time: Timestamp,
+    /// The base offset of each append, in the commit's order.
+    pub base_offsets: Vec<Offset>,
+}
+
+/// Why a commit was not sequenced. Nothing of it happened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// An append goes to a partition that does not exist (any more).
+    #[error("partition {0} does not exist")]
+    NoSuchPartition(PartitionId),
+    /// A partition does not end where the commit expects.
+    #[error("partition {partition} ends at {end}, not where the commit expects")]
+    EndMoved {
+        /// The partition.
+        partition: PartitionId,
+        /// Its real end.
+        end: Offset,
+    },
+    /// A cursor has moved since its owner last committed it.
+    #[error("the cursor of lane {0} has moved")]
+    StaleCursor(LaneId),
+    /// The commit is larger than an entry may be.
+    #[error("commit has {bytes} bytes, at most {max} are allowed")]
+    TooLarge {
+        /// Its size as an entry.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The commit has more appends than an entry may.
+    #[error("commit has {appends} appends, at most {max} are allowed")]
+    TooManyAppends {
+        /// How many it has.
+        appends: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// An append has no records, or is to an internal topic and not of its layout.
+    #[error("append to {partition} is not valid: {what}")]
+    Invalid {
+        /// Where to.
+        partition: PartitionId,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+/// What became of a proposed commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Durable and visible.
+    Committed(Committed),
+    /// Did not happen. Told only when all that the judgement rests on is durable.
+    Refused(Refusal),
+    /// The broker stopped with the commit in flight: it is there whole or not at all, and only
+    /// reading back tells which.
+    Unknown,
+}

@@ -1,0 +1,221 @@
+//! What the broker tells of itself, and what it is asked to deploy. The field names are those of
+//! the command line's JSON.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Backoff, Counts, DeploymentName, DeploymentSettings, LogLevel, ModuleDigest, ModuleLimits,
+    Offset, OutputGrant, Position, Timestamp, TopicName, Unrouted, World,
+};
+
+/// A topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopicDescription {
+    /// Its name.
+    pub name: TopicName,
+    /// When it was created.
+    pub created_ts: Timestamp,
+    /// Its partitions, in order.
+    pub partitions: Vec<PartitionDescription>,
+}
+
+/// A partition of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionDescription {
+    /// Its number.
+    pub partition: u32,
+    /// The first offset that is there.
+    pub start: Offset,
+    /// The offset that the next record gets: the durable end.
+    pub end: Offset,
+}
+
+/// What to deploy. What is None comes from the previous version, else from the defaults.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeployRequest {
+    /// The deployment.
+    pub name: DeploymentName,
+    /// The module, which must have been uploaded.
+    pub digest: ModuleDigest,
+    /// What it is used as; None is the only world that the module exports.
+    pub world: Option<World>,
+    /// The topics it works on.
+    pub on: Option<Vec<TopicName>>,
+    /// The topics that it may write to.
+    pub out: Option<Vec<OutputGrant>>,
+    /// Passed to the module's `init`.
+    pub config: Option<Vec<(String, String)>>,
+    /// Where to start; only when the deployment is new. Consumers only.
+    pub from: Option<Position>,
+    /// Failed attempts until a record is dead-lettered. Consumers only.
+    pub max_attempts: Option<u32>,
+    /// How long a failed record waits. Consumers only.
+    pub backoff: Option<Backoff>,
+    /// Where dead letters go. Consumers only.
+    pub dlq: Option<TopicName>,
+    /// What happens to a record without a route. Routers only.
+    pub unrouted: Option<Unrouted>,
+    /// Memory of one instance, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// What one call may use, in milliseconds.
+    pub deadline_ms: Option<u64>,
+    /// Whether to leave it standing until it is resumed.
+    pub paused: bool,
+}
+
+/// What was deployed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployed {
+    /// The deployment.
+    pub name: DeploymentName,
+    /// Its new version.
+    pub version: u32,
+    /// The module.
+    pub digest: ModuleDigest,
+    /// Where the version starts, for each lane of a consumer.
+    pub start: Vec<StartOffset>,
+}
+
+/// The first offset that a version handles on one partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartOffset {
+    /// The topic.
+    pub topic: TopicName,
+    /// The partition.
+    pub partition: u32,
+    /// The offset.
+    pub offset: Offset,
+}
+
+/// Whether a deployment works, and why not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeploymentStatus {
+    /// Its module is being compiled.
+    Compiling,
+    /// It works.
+    Running,
+    /// It stands still until it is resumed.
+    Paused,
+    /// It can't work; the reason says why.
+    Failed,
+}
+
+impl DeploymentStatus {
+    /// The status as text.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Compiling => "compiling",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeploymentDescription {
+    /// Its name.
+    pub name: DeploymentName,
+    /// What its module is used as.
+    pub world: World,
+    /// Whether it works.
+    pub state: DeploymentStatus,
+    /// Why it is paused or failed.
+    pub reason: Option<String>,
+    /// The version that is active.
+    pub active_version: u32,
+    /// The module.
+    pub digest: ModuleDigest,
+    /// How it is used.
+    pub settings: DeploymentSettings,
+    /// The limits on its instances.
+    pub limits: ModuleLimits,
+    /// The topics it works on.
+    pub sources: Vec<TopicName>,
+    /// Its lanes; none for a router or filter.
+    pub lanes: Vec<LaneDescription>,
+    /// What has become of the records of all lanes.
+    pub counts: Counts,
+}
+
+/// A lane.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneDescription {
+    /// The topic.
+    pub topic: TopicName,
+    /// The partition.
+    pub partition: u32,
+    /// The first offset without an outcome.
+    pub cursor: Offset,
+    /// How many offsets lie between the cursor and the durable end.
+    pub lag: u64,
+    /// Records that wait for another attempt.
+    pub parked: u64,
+    /// Records that are being handled.
+    pub in_flight: u64,
+    /// Why the lane stands still, when it does and its deployment does not.
+    pub waiting: Option<String>,
+}
+
+/// A module that was uploaded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModuleDescription {
+    /// Its digest.
+    pub digest: ModuleDigest,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// The worlds it can be used as.
+    pub worlds: Vec<World>,
+    /// The interfaces it imports.
+    pub imports: Vec<String>,
+    /// How long it took to compile, in milliseconds; 0 when the code was cached.
+    pub compile_ms: u64,
+}
+
+/// A line of a module's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModuleLogLine {
+    /// Its number in the deployment's log, from 0, since the broker's start.
+    pub sequence: u64,
+    /// When it was written.
+    pub ts: Timestamp,
+    /// How bad it is.
+    pub level: LogLevel,
+    /// The record that was being handled, when there was one.
+    pub topic: Option<String>,
+    /// Its partition.
+    pub partition: Option<u32>,
+    /// Its offset.
+    pub offset: Option<Offset>,
+    /// The attempt.
+    pub attempt: Option<u32>,
+    /// What the module wrote.
+    pub text: String,
+}
+
+/// The broker at a glance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrokerStatus {
+    /// The broker's version.
+    pub version: String,
+    /// The cluster it is.
+    pub cluster: String,
+    /// How often its data directory was opened.
+    pub epoch: u64,
+    /// Milliseconds since it started.
+    pub uptime_ms: u64,
+    /// Bytes of its journal.
+    pub journal_bytes: u64,
+    /// Bytes free on the disk of its data directory.
+    pub disk_free_bytes: u64,
+    /// The newest durable commit.
+    pub durable_csn: u64,
+    /// Topics, without the internal ones.
+    pub topics: Vec<TopicDescription>,
+    /// Deployments.
+    pub deployments: Vec<DeploymentDescription>,
+}

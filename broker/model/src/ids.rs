@@ -1,0 +1,229 @@
+//! Ids and quantities, as types that cannot be mixed up.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+macro_rules! quantity {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub u64);
+
+        impl $name {
+            /// The zero value.
+            pub const ZERO: Self = Self(0);
+
+            /// `self + n`, or `None` past the end of u64.
+            #[must_use]
+            pub fn checked_add(self, n: u64) -> Option<Self> {
+                self.0.checked_add(n).map(Self)
+            }
+
+            /// The next value.
+            ///
+            /// # Panics
+            /// Past 2⁶⁴ − 1, which at a million a second takes half a million years.
+            #[must_use]
+            pub fn next(self) -> Self {
+                Self(self.0.checked_add(1).expect("a u64 count does not run out"))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+quantity! {
+    /// The place of a record in its partition, from 0. Never reused.
+    Offset
+}
+quantity! {
+    /// A commit sequence number: the dense number of a commit in its shard, from 1.
+    Csn
+}
+quantity! {
+    /// The number of the broker's start that wrote an entry: one higher at each start.
+    Epoch
+}
+quantity! {
+    /// Milliseconds since the Unix epoch.
+    Timestamp
+}
+
+impl Offset {
+    /// How many offsets lie in `self..end`; 0 when `end` is before `self`.
+    #[must_use]
+    pub fn distance_to(self, end: Self) -> u64 {
+        end.0.saturating_sub(self.0)
+    }
+}
+
+impl Timestamp {
+    /// This time plus some milliseconds, held at the end of u64.
+    #[must_use]
+    pub fn plus_ms(self, ms: u64) -> Self {
+        Self(self.0.saturating_add(ms))
+    }
+
+    /// Milliseconds from `self` until `later`; 0 when that is past.
+    #[must_use]
+    pub fn ms_until(self, later: Self) -> u64 {
+        later.0.saturating_sub(self.0)
+    }
+}
+
+/// A topic: the offset of the catalog record that created it, plus [`TopicId::FIRST_USER`].
+///
+/// Known before the commit that creates the topic (which is conditional on the catalog's end), the
+/// same after any replay, and never used again. Ids below [`TopicId::FIRST_USER`] are the
+/// broker's internal topics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TopicId(pub u64);
+
+impl TopicId {
+    /// `_catalog`: topics and deployments.
+    pub const CATALOG: Self = Self(1);
+    /// `_cursors`: the cursor of every lane, with its attempts and counts.
+    pub const CURSORS: Self = Self(2);
+    /// The first id of a user's topic.
+    pub const FIRST_USER: u64 = 16;
+
+    /// Whether this is one of the broker's internal topics.
+    #[must_use]
+    pub fn is_internal(self) -> bool {
+        self.0 < Self::FIRST_USER
+    }
+}
+
+impl fmt::Display for TopicId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "t{}", self.0)
+    }
+}
+
+/// One partition of one topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PartitionId {
+    /// The topic.
+    pub topic: TopicId,
+    /// The partition's number in its topic, from 0.
+    pub index: u32,
+}
+
+impl PartitionId {
+    /// The only partition of `_catalog`.
+    pub const CATALOG: Self = Self::new(TopicId::CATALOG, 0);
+    /// The only partition of `_cursors`.
+    pub const CURSORS: Self = Self::new(TopicId::CURSORS, 0);
+
+    /// Partition `index` of `topic`.
+    #[must_use]
+    pub const fn new(topic: TopicId, index: u32) -> Self {
+        Self { topic, index }
+    }
+}
+
+impl fmt::Display for PartitionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.topic, self.index)
+    }
+}
+
+/// A deployment: the offset of the catalog record that created it. Never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DeploymentId(pub u64);
+
+impl fmt::Display for DeploymentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "d{}", self.0)
+    }
+}
+
+/// One deployment on one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct LaneId {
+    /// The deployment.
+    pub deployment: DeploymentId,
+    /// The partition it consumes.
+    pub source: PartitionId,
+}
+
+impl fmt::Display for LaneId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.deployment, self.source)
+    }
+}
+
+/// The shard whose log an entry belongs to; a single node is shard 0.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct ShardId(pub u16);
+
+/// A broker's cluster: 128 random bits, made when its data directory is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ClusterId(pub [u8; 16]);
+
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// A module's name: the SHA-256 of its bytes, shown as 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct ModuleDigest(pub [u8; 32]);
+
+impl fmt::Display for ModuleDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ModuleDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ModuleDigest({self})")
+    }
+}
+
+impl From<ModuleDigest> for String {
+    fn from(digest: ModuleDigest) -> Self {
+        digest.to_string()
+    }
+}
+
+impl TryFrom<String> for ModuleDigest {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self, Error> {
+        text.parse()
+    }
+}
+
+impl std::str::FromStr for ModuleDigest {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let bad = || Error::ModuleDigest(text.to_owned());
+        if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(bad());
+        }
+        let mut digest = [0; 32];
+        for (byte, pair) in digest.iter_mut().zip(0..) {
+            *byte = u8::from_str_radix(&text[pair * 2..pair * 2 + 2], 16).map_err(|_| bad())?;
+        }
+        Ok(Self(digest))
+    }
+}

@@ -1,0 +1,48 @@
+//! The records of the broker's internal topics: all that it must remember besides users' records.
+//!
+//! An internal record's key is given by its type; its value begins with two bytes, type and
+//! version, and goes on as a CBOR map (RFC 8949) with the field names of the struct. A later
+//! version adds fields; it never renames one. A record without a value deletes its key.
+//!
+//! | type | struct | topic | key |
+//! |---:|---|---|---|
+//! | 1 | [`TopicRecord`] | `_catalog` | `topic/NAME` |
+//! | 2 | [`DeploymentRecord`] | `_catalog` | `deployment/NAME` |
+//! | 3 | [`VersionRecord`] | `_catalog` | `version/NAME/NUMBER` |
+//! | 4 | [`CursorRecord`] | `_cursors` | deployment u64, topic u64, partition u32, big-endian |
+
+mod catalog;
+mod cursor;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use catalog::{CatalogKey, CatalogRecord, DeploymentRecord, TopicRecord, VersionRecord};
+pub use cursor::{CursorRecord, FailedAttempts};
+
+use crate::Error;
+
+const VERSION: u8 = 1;
+
+fn encode<T: Serialize>(kind: u8, value: &T) -> Bytes {
+    let body = minicbor_serde::to_vec(value).expect("these values have a CBOR form");
+    let mut bytes = Vec::with_capacity(2 + body.len());
+    bytes.extend_from_slice(&[kind, VERSION]);
+    bytes.extend_from_slice(&body);
+    bytes.into()
+}
+
+fn decode<T: DeserializeOwned>(noun: &'static str, kind: u8, bytes: &[u8]) -> Result<T, Error> {
+    let bad = |what: String| Error::Layout { noun, what };
+    let Some(([got, version], body)) = bytes.split_first_chunk::<2>() else {
+        return Err(bad("shorter than its type and version".to_owned()));
+    };
+    if *got != kind {
+        return Err(bad(format!("type {got} where {kind} belongs")));
+    }
+    if *version != VERSION {
+        return Err(bad(format!("version {version} is newer than this broker")));
+    }
+    minicbor_serde::from_slice(body).map_err(|error| bad(error.to_string()))
+}

@@ -1,0 +1,45 @@
+//! The nouns of Logmill: names, ids, records, batches, commits, verdicts and policies.
+//!
+//! Everything here is a value or a function of values. **This crate opens no file, socket, task
+//! or clock**, so that formats and decisions can be tested as tables and read without the broker.
+//! Byte layouts stand as tables in the docs of the module that reads them; all integers in them
+//! are little-endian.
+
+mod batch;
+mod commit;
+mod dead_letter;
+mod deployment;
+mod describe;
+mod envelope;
+mod error;
+mod ids;
+pub mod internal;
+pub mod limits;
+mod module;
+mod names;
+mod partitioner;
+mod position;
+mod record;
+
+pub use batch::{BatchBuilder, RECORD_OVERHEAD_BYTES, RecordBatch, Records};
+pub use commit::{Append, Commit, Committed, Outcome, Precondition, Refusal};
+pub use dead_letter::{DeadLetter, Source};
+pub use deployment::{
+    Backoff, Counts, DeploymentSettings, DeploymentState, ModuleLimits, OutputGrant, Unrouted,
+};
+pub use describe::{
+    BrokerStatus, DeployRequest, Deployed, DeploymentDescription, DeploymentStatus,
+    LaneDescription, ModuleDescription, ModuleLogLine, PartitionDescription, StartOffset,
+    TopicDescription,
+};
+pub use envelope::{Compression, ENVELOPE_BYTES, Envelope, ProducerStamp};
+pub use error::Error;
+pub use ids::{
+    ClusterId, Csn, DeploymentId, Epoch, LaneId, ModuleDigest, Offset, PartitionId, ShardId,
+    Timestamp, TopicId,
+};
+pub use module::{FailureReason, LogLevel, Message, Output, RetryRequest, Verdict, World};
+pub use names::{DeploymentName, TopicName};
+pub use partitioner::{murmur2, partition_of_key};
+pub use position::Position;
+pub use record::{Header, Record, RecordRef};
