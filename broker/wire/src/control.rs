@@ -1,0 +1,121 @@
+//! Control: one request, one reply, on a stream of their own.
+
+use logmill_model::{
+    BrokerStatus, DeployRequest, Deployed, DeploymentDescription, DeploymentName,
+    ModuleDescription, ModuleLogLine, TopicDescription, TopicName,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{Message, limits};
+
+/// What a client may ask for: `{"op": …}` and the fields.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op")]
+pub enum Request {
+    /// Creates a topic. Answered by [`Response::Topic`].
+    #[serde(rename = "topic.create")]
+    TopicCreate {
+        /// Its name.
+        topic: TopicName,
+        /// How many partitions it has.
+        partitions: u32,
+    },
+    /// Lists the topics. Answered by [`Response::Topics`].
+    #[serde(rename = "topic.ls")]
+    TopicLs,
+    /// Describes a topic. Answered by [`Response::Topic`].
+    #[serde(rename = "topic.describe")]
+    TopicDescribe {
+        /// Its name.
+        topic: TopicName,
+    },
+    /// Deletes a topic with its records. Answered by [`Response::Done`].
+    #[serde(rename = "topic.delete")]
+    TopicDelete {
+        /// Its name.
+        topic: TopicName,
+    },
+    /// Tells of the broker. Answered by [`Response::Status`].
+    #[serde(rename = "status")]
+    Status,
+    /// Deploys a module, or a new version. Answered by [`Response::Deployed`].
+    #[serde(rename = "module.deploy")]
+    ModuleDeploy(DeployRequest),
+    /// Lists the deployments. Answered by [`Response::Deployments`].
+    #[serde(rename = "module.ls")]
+    ModuleLs,
+    /// Describes a deployment. Answered by [`Response::Deployment`].
+    #[serde(rename = "module.describe")]
+    ModuleDescribe {
+        /// Its name.
+        name: DeploymentName,
+    },
+    /// Lets a deployment stand. Answered by [`Response::Done`].
+    #[serde(rename = "module.pause")]
+    ModulePause {
+        /// Its name.
+        name: DeploymentName,
+    },
+    /// Lets a deployment go on. Answered by [`Response::Done`].
+    #[serde(rename = "module.resume")]
+    ModuleResume {
+        /// Its name.
+        name: DeploymentName,
+    },
+    /// Deletes a deployment with its cursors; its topics stay. Answered by [`Response::Done`].
+    #[serde(rename = "module.delete")]
+    ModuleDelete {
+        /// Its name.
+        name: DeploymentName,
+    },
+    /// Reads a deployment's log. Answered by [`Response::Log`].
+    #[serde(rename = "module.logs")]
+    ModuleLogs {
+        /// The deployment.
+        name: DeploymentName,
+        /// Only lines after this sequence; None from the oldest that is kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<u64>,
+        /// How many lines at most, itself at most [`limits::LOG_LINES_MAX`].
+        max: u32,
+        /// How long to wait for a line when there is none, in milliseconds; at most
+        /// [`limits::LOG_WAIT_MS_MAX`].
+        #[serde(default)]
+        wait_ms: u64,
+    },
+}
+
+impl Message for Request {
+    const NAME: &'static str = "request";
+    const BYTES_MAX: usize = limits::REQUEST_BYTES_MAX;
+}
+
+/// What the broker answers: `{"result": …, "value": …}`. A refusal is a
+/// [`Fault`](crate::Fault) instead.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "result", content = "value", rename_all = "lowercase")]
+pub enum Response {
+    /// It was done; there is nothing to tell.
+    Done,
+    /// A topic.
+    Topic(TopicDescription),
+    /// All topics, by name.
+    Topics(Vec<TopicDescription>),
+    /// The broker.
+    Status(Box<BrokerStatus>),
+    /// What was deployed.
+    Deployed(Deployed),
+    /// A deployment.
+    Deployment(Box<DeploymentDescription>),
+    /// All deployments, by name.
+    Deployments(Vec<DeploymentDescription>),
+    /// Lines of a deployment's log, oldest first.
+    Log(Vec<ModuleLogLine>),
+    /// The module that was uploaded: the answer to an [`Upload`](crate::Upload).
+    Module(ModuleDescription),
+}
+
+impl Message for Response {
+    const NAME: &'static str = "response";
+    const BYTES_MAX: usize = limits::REPLY_BYTES_MAX;
+}
