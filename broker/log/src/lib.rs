@@ -1,1 +1,25 @@
-//! logmill-log
+//! The journal of Logmill: every commit becomes one entry of it, is durable, then visible, then
+//! acknowledged, in that order.
+//!
+//! [`open`] recovers what a data directory holds and hands out two handles: [`Journal`] for the one
+//! thread that writes, [`Log`] for everybody who reads. **This crate knows no topics by name, no
+//! modules and no network, and starts one thread: the writer.** Everything durable goes through the
+
+#![forbid(unsafe_code)]
+
+mod error;
+mod journal;
+mod log;
+mod recovery;
+mod settings;
+mod stats;
+pub mod storage;
+mod stored;
+
+pub use error::{Error, Stopped};
+pub use journal::Journal;
+pub use log::Log;
+pub use recovery::{Opened, Recovered, open};
+pub use settings::{OnFatal, Settings};
+pub use stats::Stats;
+pub use stored::{Completion, Durability, Entry, NewEntry, StoredBatch};

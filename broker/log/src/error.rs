@@ -1,0 +1,102 @@
+//! What can go wrong with the log.
+
+use std::io;
+use std::sync::Arc;
+
+/// Why the log could not be opened, written or read. Cheap to clone, so that one failure can be
+/// told to everybody whom it concerns.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// Another process has the data directory.
+    #[error("{place} is owned by another broker; stop it, or use another data directory")]
+    Locked {
+        /// The data directory.
+        place: String,
+    },
+    /// The storage refused an operation. Where it happened to a write or a sync of a running
+    /// journal, the broker must stop: what is on disk is known only after a new start.
+    #[error("cannot {action} {path}: {source}{}", advice(.source))]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file or folder.
+        path: String,
+        /// What the storage said.
+        source: Arc<io::Error>,
+    },
+    /// Bytes that were durable are not what was written. Nothing was changed on disk.
+    #[error(
+        "journal file {path} is corrupt at byte {position}: {what}; keep a copy of the data directory and restore it from a backup"
+    )]
+    Corrupt {
+        /// The file.
+        path: String,
+        /// Where in it.
+        position: u64,
+        /// What is wrong there.
+        what: String,
+    },
+    /// A file was written by a newer Logmill. Nothing was changed on disk.
+    #[error(
+        "journal file {path} has format version {version}, this broker reads up to {newest}; start a newer broker"
+    )]
+    NewerFormat {
+        /// The file.
+        path: String,
+        /// Its version.
+        version: u8,
+        /// The newest version that this broker reads.
+        newest: u8,
+    },
+    /// A file is no part of this journal: of another cluster, left over from a backup, or renamed.
+    /// Nothing was changed on disk.
+    #[error("journal file {path} does not belong to this journal: {what}; move it elsewhere")]
+    Foreign {
+        /// The file.
+        path: String,
+        /// Why not.
+        what: String,
+    },
+    /// The engine could not take an entry that the log gave it at the start.
+    #[error("entry {csn} cannot be applied: {what}")]
+    Refused {
+        /// The entry.
+        csn: logmill_model::Csn,
+        /// What the engine said.
+        what: String,
+    },
+}
+
+impl Error {
+    pub(crate) fn io(action: &'static str, path: &str, source: io::Error) -> Self {
+        Self::Io { action, path: path.to_owned(), source: Arc::new(source) }
+    }
+
+    pub(crate) fn corrupt(path: &str, position: u64, what: impl Into<String>) -> Self {
+        Self::Corrupt { path: path.to_owned(), position, what: what.into() }
+    }
+
+    pub(crate) fn foreign(path: &str, what: impl Into<String>) -> Self {
+        Self::Foreign { path: path.to_owned(), what: what.into() }
+    }
+
+    /// Whether the storage is full: space must be won before a new start helps.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+    }
+}
+
+fn advice(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::StorageFull => "; free some space and start again",
+        io::ErrorKind::PermissionDenied => "; give the broker's user access to it",
+        io::ErrorKind::ReadOnlyFilesystem => "; mount it writable or use another data directory",
+        _ => "",
+    }
+}
+
+/// The journal takes nothing any more: it has failed, or was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the journal has stopped")]
+pub struct Stopped;

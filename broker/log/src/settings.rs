@@ -1,0 +1,58 @@
+//! What can be chosen about the log.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::Error;
+
+/// Called once, with the failure that stopped the journal.
+pub type OnFatal = Arc<dyn Fn(&Error) + Send + Sync>;
+
+/// The log's settings. The defaults suit a broker; tests make files small.
+#[derive(Clone)]
+pub struct Settings {
+    /// How large a journal file grows before the next one is begun, in bytes; at most
+    /// [`Settings::JOURNAL_FILE_BYTES_MAX`] counts. An entry is never split: one that is larger
+    /// than a file has a file for itself.
+    pub journal_file_bytes: u64,
+    /// How much of a journal file is allocated at a time, in bytes. More means fewer changes of
+    /// the file's size, and more disk taken by a broker that writes little.
+    pub preallocate_bytes: u64,
+    /// How much of the newest records stays in memory for readers at the tail, in bytes.
+    pub tail_bytes: usize,
+    /// How long the journal is idle before a checkpoint proves its last entries durable. Until then
+    /// a bit that flips in them looks like a write that a power cut tore.
+    pub checkpoint_after: Duration,
+    /// Called once, when a write or a sync fails. Nothing is acknowledged after it; the process is
+    /// expected to end.
+    pub on_fatal: OnFatal,
+}
+
+impl Settings {
+    /// The largest journal file, in bytes: positions in the index are 32 bits.
+    pub const JOURNAL_FILE_BYTES_MAX: u64 = 1 << 30;
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            journal_file_bytes: 128 * 1024 * 1024,
+            preallocate_bytes: 16 * 1024 * 1024,
+            tail_bytes: 64 * 1024 * 1024,
+            checkpoint_after: Duration::from_millis(25),
+            on_fatal: Arc::new(|_| {}),
+        }
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("journal_file_bytes", &self.journal_file_bytes)
+            .field("preallocate_bytes", &self.preallocate_bytes)
+            .field("tail_bytes", &self.tail_bytes)
+            .field("checkpoint_after", &self.checkpoint_after)
+            .finish_non_exhaustive()
+    }
+}

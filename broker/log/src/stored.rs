@@ -1,0 +1,62 @@
+//! What goes into the log and what comes out of it.
+
+use logmill_model::{Csn, ENVELOPE_BYTES, Envelope, Epoch, PartitionId, RecordBatch, Timestamp};
+
+/// A batch at its place. Cloning it copies no records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredBatch {
+    /// Whose it is.
+    pub partition: PartitionId,
+    /// What the broker says of it.
+    pub envelope: Envelope,
+    /// The records.
+    pub batch: RecordBatch,
+}
+
+impl StoredBatch {
+    /// What it counts in a read's limit, in bytes: batch and envelope.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        ENVELOPE_BYTES + self.batch.bytes().len()
+    }
+}
+
+/// A commit as it was read from the journal at the start. Its batches share a larger buffer with
+/// their neighbours: who keeps a few bytes of them for long copies those.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its number.
+    pub csn: Csn,
+    /// The start of the broker that committed it.
+    pub epoch: Epoch,
+    /// When it was sequenced.
+    pub time: Timestamp,
+    /// Its appends, in order.
+    pub appends: Vec<StoredBatch>,
+}
+
+/// A commit to be written. Epoch, shard, checksums of the entry and what it proves about earlier
+/// ones are the journal's to fill in.
+#[derive(Debug, Clone)]
+pub struct NewEntry {
+    /// Its number: one above the entry before.
+    pub csn: Csn,
+    /// When it was sequenced; never before the entry before it.
+    pub time: Timestamp,
+    /// Its appends, in order, with their envelopes complete.
+    pub appends: Vec<StoredBatch>,
+}
+
+/// What became of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// It survives a power cut, and readers see it.
+    Durable,
+    /// The journal has failed or stopped: the entry is there whole or not at all, and only the next
+    /// start tells which.
+    Unknown,
+}
+
+/// Run on the writer's thread, in the order of the entries, once each is durable and visible; also
+/// run, with [`Durability::Unknown`], when the journal stops. Must be quick and must not wait.
+pub type Completion = Box<dyn FnOnce(Durability) + Send>;
