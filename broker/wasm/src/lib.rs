@@ -1,1 +1,25 @@
-//! logmill-wasm
+//! Compiles, checks, instantiates, calls and limits the users' WebAssembly components.
+//!
+//! A [`Module`] is a component that passed [`check`] and was compiled by a [`Runtime`]; an
+//! [`Instance`] of it handles records one call at a time. **Modules are hostile**: time, memory,
+//! output and log of each call are bounded, and a trap costs the guest its instance, never the
+//! broker. **This crate knows nothing of topics on disk**, retries or dead letters: it answers a
+//! [`Failure`] and leaves the consequence to the engine. It is synchronous; the caller brings the
+//! threads.
+#![deny(unsafe_code)]
+
+mod check;
+mod error;
+mod failure;
+mod instance;
+mod limits;
+mod module;
+mod runtime;
+
+pub use check::{Exports, check};
+pub use error::Error;
+pub use failure::Failure;
+pub use instance::{CallContext, Instance};
+pub use limits::Limits;
+pub use module::Module;
+pub use runtime::{Runtime, Settings};
