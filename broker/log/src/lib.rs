@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+pub mod faulty;
 mod journal;
 mod log;
 mod recovery;
