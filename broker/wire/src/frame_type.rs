@@ -104,17 +104,17 @@ frame_types! {
     Upload = 5, "upload", limits::OPEN_BYTES_MAX;
     /// The broker's answer to the first frame of a stream, or to an upload.
     Reply = 16, "reply", limits::REPLY_BYTES_MAX;
-    /// The broker's refusal: a [`Fault`].
+    /// The broker's refusal: a [`Fault`](crate::Fault).
     Fault = 17, "fault", FAULT_HEAD_BYTES + limits::FAULT_TEXT_BYTES_MAX;
-    /// A batch to append: a [`Produce`].
+    /// A batch to append: a [`Produce`](crate::Produce).
     Produce = 32, "produce", PRODUCE_HEAD_BYTES + BATCH_BYTES_MAX;
-    /// A batch is durable: an [`Ack`].
+    /// A batch is durable: an [`Ack`](crate::Ack).
     Ack = 33, "ack", ACK_BYTES;
     /// Bytes that a subscriber is done with.
     Credit = 48, "credit", CREDIT_BYTES;
-    /// A batch of a partition: a [`Data`].
+    /// A batch of a partition: a [`Data`](crate::Data).
     Data = 49, "data", limits::DATA_BODY_BYTES_MAX;
-    /// How far a subscription has come: a [`Progress`].
+    /// How far a subscription has come: a [`Progress`](crate::Progress).
     Progress = 50, "progress", PROGRESS_BYTES;
 }
 

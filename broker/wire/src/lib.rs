@@ -15,6 +15,8 @@ mod code;
 mod control;
 mod credit;
 mod decoder;
+#[cfg(test)]
+mod document;
 mod error;
 mod frame;
 mod frame_type;
