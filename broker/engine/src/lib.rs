@@ -1,1 +1,43 @@
-//! logmill-engine
+//! The engine of Logmill: the door through which every durable change goes, and the lanes that
+//! run users' modules on topics.
+//!
+//! | a request | lives in |
+//! |---|---|
+//! | create, delete, describe a topic | `topics.rs` |
+//! | produce, through routers | `produce.rs`, `outputs.rs` |
+//! | subscribe, through a filter | `subscribe.rs` |
+//! | upload a module | `modules.rs` |
+//! | deploy, pause, resume, delete, describe | `deploy.rs`, `deployments.rs` |
+//! | a consumer at work | `lane.rs`: read, `lane/run.rs`: handle, `lane/settle.rs`: decide, commit |
+//! | every change of durable state | `sequencer.rs`, `sequencer/judge.rs`: order, `views.rs`: visible |
+//!
+//! This is the only crate that knows both the log and the modules. **It knows no network, no
+//! configuration file and no clock but [`clock`].**
+
+#![forbid(unsafe_code)]
+
+mod catalog;
+pub mod clock;
+mod core;
+mod deploy;
+mod deployments;
+mod engine;
+mod error;
+mod handler;
+mod lane;
+mod limits;
+mod module_log;
+mod modules;
+mod outputs;
+mod pool;
+mod produce;
+mod sequencer;
+mod status;
+mod subscribe;
+mod topics;
+mod views;
+
+pub use engine::{Engine, Options};
+pub use error::Error;
+pub use produce::Ack;
+pub use subscribe::{Chunk, Subscribe, Subscription};

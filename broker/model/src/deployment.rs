@@ -42,6 +42,14 @@ pub struct OutputGrant {
     pub topic: TopicName,
 }
 
+impl OutputGrant {
+    /// The name by which the module knows it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.alias.as_deref().unwrap_or(self.topic.as_str())
+    }
+}
+
 /// Limits on a deployment's instances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModuleLimits {

@@ -1,0 +1,142 @@
+//! Which topics and deployments exist: a fold over the records of `_catalog`, nothing else.
+//!
+//! The sequencer holds one that is ahead (all that was sequenced), readers hold one that is durable.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use logmill_model::internal::{CatalogRecord, DeploymentRecord, TopicRecord, VersionRecord};
+use logmill_model::{
+    DeploymentId, DeploymentName, LaneId, Offset, PartitionId, TopicId, TopicName,
+};
+
+/// Topics and deployments as of some commit.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Catalog {
+    topics: BTreeMap<TopicName, Arc<TopicRecord>>,
+    names: HashMap<TopicId, TopicName>,
+    deployments: BTreeMap<DeploymentName, Arc<DeploymentRecord>>,
+    versions: BTreeMap<(DeploymentName, u32), Arc<VersionRecord>>,
+    /// The end of `_catalog` that this is the fold of: what a change must be conditional on.
+    end: Offset,
+}
+
+/// What a catalog record changed about partitions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PartitionChange {
+    /// These came to be.
+    Created(TopicId, u32),
+    /// These are gone.
+    Deleted(TopicId, u32),
+}
+
+impl Catalog {
+    /// Takes in one record.
+    pub(crate) fn apply(&mut self, record: &CatalogRecord) -> Option<PartitionChange> {
+        match record {
+            CatalogRecord::Topic(name, Some(topic)) => {
+                self.names.insert(topic.id, name.clone());
+                let old = self.topics.insert(name.clone(), Arc::new(topic.clone()));
+                match old {
+                    Some(old) if old.id == topic.id => None,
+                    _ => Some(PartitionChange::Created(topic.id, topic.partitions)),
+                }
+            }
+            CatalogRecord::Topic(name, None) => {
+                let topic = self.topics.remove(name)?;
+                self.names.remove(&topic.id);
+                Some(PartitionChange::Deleted(topic.id, topic.partitions))
+            }
+            CatalogRecord::Deployment(name, deployment) => {
+                match deployment {
+                    Some(it) => self.deployments.insert(name.clone(), Arc::new(it.clone())),
+                    None => self.deployments.remove(name),
+                };
+                None
+            }
+            CatalogRecord::Version(name, number, version) => {
+                let key = (name.clone(), *number);
+                match version {
+                    Some(it) => self.versions.insert(key, Arc::new(it.clone())),
+                    None => self.versions.remove(&key),
+                };
+                None
+            }
+        }
+    }
+
+    /// The end of `_catalog` that this catalog stands at.
+    pub(crate) fn end(&self) -> Offset {
+        self.end
+    }
+
+    pub(crate) fn set_end(&mut self, end: Offset) {
+        self.end = end;
+    }
+
+    pub(crate) fn topic(&self, name: &TopicName) -> Option<&Arc<TopicRecord>> {
+        self.topics.get(name)
+    }
+
+    pub(crate) fn topics(&self) -> impl Iterator<Item = (&TopicName, &Arc<TopicRecord>)> {
+        self.topics.iter()
+    }
+
+    pub(crate) fn topic_name(&self, id: TopicId) -> Option<&TopicName> {
+        self.names.get(&id)
+    }
+
+    pub(crate) fn deployment(&self, name: &DeploymentName) -> Option<&Arc<DeploymentRecord>> {
+        self.deployments.get(name)
+    }
+
+    pub(crate) fn deployments(
+        &self,
+    ) -> impl Iterator<Item = (&DeploymentName, &Arc<DeploymentRecord>)> {
+        self.deployments.iter()
+    }
+
+    pub(crate) fn version(
+        &self,
+        name: &DeploymentName,
+        number: u32,
+    ) -> Option<&Arc<VersionRecord>> {
+        self.versions.get(&(name.clone(), number))
+    }
+
+    /// The numbers of a deployment's versions, rising.
+    pub(crate) fn version_numbers(&self, name: &DeploymentName) -> Vec<u32> {
+        let range = (name.clone(), 0)..=(name.clone(), u32::MAX);
+        self.versions.range(range).map(|((_, number), _)| *number).collect()
+    }
+
+    /// The version of a deployment that is active.
+    pub(crate) fn active_version(&self, name: &DeploymentName) -> Option<&Arc<VersionRecord>> {
+        self.version(name, self.deployment(name)?.active_version)
+    }
+
+    /// The deployments whose active version reads from, writes to or buries in a topic.
+    pub(crate) fn users_of(&self, topic: &TopicName) -> Vec<&DeploymentName> {
+        self.deployments
+            .keys()
+            .filter(|name| {
+                self.active_version(name).is_some_and(|version| {
+                    let settings = &version.settings;
+                    settings.on.contains(topic)
+                        || settings.out.iter().any(|grant| grant.topic == *topic)
+                        || (settings.world == logmill_model::World::Consumer
+                            && settings.dlq == *topic)
+                })
+            })
+            .collect()
+    }
+
+    /// The lanes of a deployment on these topics, those that exist.
+    pub(crate) fn lanes(&self, deployment: DeploymentId, on: &[TopicName]) -> Vec<LaneId> {
+        on.iter()
+            .filter_map(|name| self.topic(name))
+            .flat_map(|topic| (0..topic.partitions).map(|index| PartitionId::new(topic.id, index)))
+            .map(|source| LaneId { deployment, source })
+            .collect()
+    }
+}

@@ -1,0 +1,103 @@
+//! What lanes, producers and subscribers share: the log, the views, the door and the workers.
+
+use logmill_log::{Log, StoredBatch};
+use logmill_model::internal::CatalogRecord;
+use logmill_model::{
+    Append, Commit, Committed, Offset, Outcome, PartitionId, Precondition, Record, RecordBatch,
+    Refusal,
+};
+
+use crate::Error;
+use crate::catalog::Catalog;
+use crate::limits::CATALOG_TRIES_MAX;
+use crate::pool::Pool;
+use crate::sequencer::Sequencer;
+use crate::views::Views;
+use std::sync::Arc;
+
+/// Handles on the parts; cheap to share, owns nothing.
+pub(crate) struct Core {
+    pub(crate) log: Log,
+    pub(crate) views: Arc<Views>,
+    pub(crate) sequencer: Sequencer,
+    pub(crate) pool: Pool,
+}
+
+/// What a change of the catalog consists of.
+#[derive(Debug, Default)]
+pub(crate) struct CatalogChange {
+    pub(crate) catalog: Vec<CatalogRecord>,
+    /// Records of `_cursors` that belong to it.
+    pub(crate) cursors: Vec<Record>,
+    pub(crate) preconditions: Vec<Precondition>,
+}
+
+impl Core {
+    /// Reads batches from `from` on, from memory where they are there.
+    pub(crate) async fn read(
+        &self,
+        partition: PartitionId,
+        from: Offset,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredBatch>, Error> {
+        if let Some(batches) = self.log.read_tail(partition, from, bytes_max) {
+            return Ok(batches);
+        }
+        let log = self.log.clone();
+        tokio::task::spawn_blocking(move || log.read(partition, from, bytes_max))
+            .await
+            .map_err(|_| Error::ShuttingDown)?
+            .map_err(Error::Log)
+    }
+
+    /// Commits and tells refusal and unknown outcome as errors.
+    pub(crate) async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
+        match self.sequencer.commit(commit).await? {
+            Outcome::Committed(committed) => Ok(committed),
+            Outcome::Refused(refusal) => Err(refusal.into()),
+            Outcome::Unknown => Err(Error::Unknown),
+        }
+    }
+
+    /// Changes the catalog: `plan` sees it as it is and says what to change, and the change holds
+    /// only if nothing has changed in between; else `plan` is asked again.
+    pub(crate) async fn change_catalog<T>(
+        &self,
+        mut plan: impl FnMut(&Catalog) -> Result<(CatalogChange, T), Error>,
+    ) -> Result<T, Error> {
+        let mut refused = None;
+        for _ in 0..CATALOG_TRIES_MAX {
+            let catalog = self.views.catalog();
+            let (change, planned) = plan(&catalog)?;
+            if change.catalog.is_empty() && change.cursors.is_empty() {
+                return Ok(planned);
+            }
+            match self.commit(change.into_commit(catalog.end())?).await {
+                Ok(_) => return Ok(planned),
+                Err(Error::Refused(
+                    refusal @ Refusal::EndMoved { partition: PartitionId::CATALOG, .. },
+                )) => refused = Some(refusal),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(refused.map_or(Error::ShuttingDown, Error::Refused))
+    }
+}
+
+impl CatalogChange {
+    fn into_commit(self, end: Offset) -> Result<Commit, Error> {
+        let mut commit = Commit { appends: Vec::new(), preconditions: self.preconditions };
+        if !self.catalog.is_empty() {
+            let records: Vec<Record> = self.catalog.iter().map(CatalogRecord::encode).collect();
+            let append = Append::new(PartitionId::CATALOG, RecordBatch::of(&records)?);
+            commit.appends.push(append);
+            commit
+                .preconditions
+                .push(Precondition::EndOffset { partition: PartitionId::CATALOG, end });
+        }
+        if !self.cursors.is_empty() {
+            commit.appends.push(Append::new(PartitionId::CURSORS, RecordBatch::of(&self.cursors)?));
+        }
+        Ok(commit)
+    }
+}

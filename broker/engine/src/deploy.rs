@@ -1,0 +1,318 @@
+//! Deploying, pausing, resuming, deleting and describing deployments.
+
+mod settings;
+
+use std::collections::BTreeSet;
+
+use logmill_model::internal::{CatalogRecord, CursorRecord, DeploymentRecord, VersionRecord};
+use logmill_model::{
+    Counts, DeployRequest, Deployed, DeploymentDescription, DeploymentId, DeploymentName,
+    DeploymentSettings, DeploymentState, DeploymentStatus, LaneDescription, LaneId, ModuleLogLine,
+    Offset, Precondition, StartOffset, World,
+};
+use logmill_wasm::Module;
+
+use crate::catalog::Catalog;
+use crate::core::CatalogChange;
+use crate::deployments::Condition;
+use crate::handler::Guest;
+use crate::{Engine, Error};
+use settings::Plan;
+
+/// Why a deployment is paused that was deployed so, or by hand.
+const BY_HAND: &str = "by hand";
+
+impl Engine {
+    /// Deploys a module under a name: a new deployment, or a new version of one, which takes over
+    /// where the version before it stopped. Topics that it needs and that are missing are created.
+    ///
+    /// # Errors
+    /// [`Error::UnknownModule`]; [`Error::DeploymentRefused`] with what does not fit. Then nothing
+    /// has changed.
+    pub async fn deploy(&self, request: DeployRequest) -> Result<Deployed, Error> {
+        let _control = self.deployments().control.lock().await;
+        let module = self.shared_modules().get(request.digest).await?;
+        let plan = Plan::of(&request, &module, &self.core().views.catalog())?;
+        self.try_init(&plan, &module).await?;
+        let name = &request.name;
+        if let Some(running) = self.deployments().get(name) {
+            running.stop_lanes().await;
+        }
+        let deployed =
+            self.core().change_catalog(|catalog| self.plan_deploy(&request, &plan, catalog)).await;
+        // Also when it was refused: the lanes that were stopped go on.
+        self.deployments().activate(name).await;
+        if deployed.is_err() && self.core().views.catalog().deployment(name).is_none() {
+            self.deployments().remove(name);
+        }
+        let deployed = deployed?;
+        tracing::info!(deployment = %name, version = deployed.version, digest = %deployed.digest, "deployed");
+        Ok(deployed)
+    }
+
+    /// Makes one instance, so that a module whose init fails is refused now and not in production.
+    async fn try_init(&self, plan: &Plan, module: &Module) -> Result<(), Error> {
+        let guest = Guest {
+            module: module.clone(),
+            world: plan.settings.world,
+            limits: plan.limits,
+            config: plan.settings.config.clone().into(),
+            log: std::sync::Arc::default(),
+        };
+        let made = self
+            .core()
+            .pool
+            .run(move || guest.logged_instance(crate::clock::now()).map(drop))
+            .await?;
+        made.map_err(|failure| {
+            Error::DeploymentRefused(format!("the module's init failed: {failure}"))
+        })
+    }
+
+    fn plan_deploy(
+        &self,
+        request: &DeployRequest,
+        plan: &Plan,
+        catalog: &Catalog,
+    ) -> Result<(CatalogChange, Deployed), Error> {
+        let mut change = CatalogChange::default();
+        for topic in plan.topics() {
+            if catalog.topic(topic).is_none() {
+                if !self.options().create_topics {
+                    return Err(Error::UnknownTopic(topic.clone()));
+                }
+                change.create_topic(catalog, topic, 1);
+            }
+        }
+        let name = &request.name;
+        let existing = catalog.deployment(name);
+        let id = existing.map_or_else(|| DeploymentId(change.next_place(catalog)), |it| it.id);
+        let version = catalog.version_numbers(name).last().copied().unwrap_or(0) + 1;
+        let paused = DeploymentState::Paused { reason: BY_HAND.to_owned() };
+        change.catalog.push(CatalogRecord::Deployment(
+            name.clone(),
+            Some(DeploymentRecord {
+                id,
+                world: plan.settings.world,
+                active_version: version,
+                state: if request.paused { paused } else { DeploymentState::Running },
+                limits: plan.limits,
+            }),
+        ));
+        change.catalog.push(CatalogRecord::Version(
+            name.clone(),
+            version,
+            Some(VersionRecord {
+                digest: request.digest,
+                settings: plan.settings.clone(),
+                created_ts: crate::clock::now(),
+            }),
+        ));
+        let start = if plan.settings.world == World::Consumer {
+            self.plan_lanes(id, &plan.settings, catalog, &mut change)?
+        } else {
+            Vec::new()
+        };
+        let digest = request.digest;
+        Ok((change, Deployed { name: name.clone(), version, digest, start }))
+    }
+
+    /// A cursor for each new lane; kept lanes keep theirs, and those of dropped sources end.
+    fn plan_lanes(
+        &self,
+        id: DeploymentId,
+        settings: &DeploymentSettings,
+        catalog: &Catalog,
+        change: &mut CatalogChange,
+    ) -> Result<Vec<StartOffset>, Error> {
+        let mut with_new_topics = catalog.clone();
+        for record in &change.catalog {
+            with_new_topics.apply(record);
+        }
+        let wanted: BTreeSet<LaneId> =
+            with_new_topics.lanes(id, &settings.on).into_iter().collect();
+        let mut start = Vec::new();
+        for lane in &wanted {
+            let next = match self.core().views.cursor(*lane) {
+                Some(cursor) => cursor.next,
+                None => {
+                    let next = self.core().position(lane.source, settings.from)?;
+                    change.start_lane(*lane, next);
+                    next
+                }
+            };
+            let topic = with_new_topics.topic_name(lane.source.topic).cloned();
+            let topic = topic.ok_or_else(|| Error::DeploymentRefused("a source is gone".into()))?;
+            start.push(StartOffset { topic, partition: lane.source.index, offset: next });
+        }
+        for (lane, cursor) in self.core().views.lanes_of(id) {
+            if !wanted.contains(&lane) {
+                change.end_lane(lane, &cursor);
+            }
+        }
+        Ok(start)
+    }
+
+    /// Pauses a deployment: what is being handled is settled first.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDeployment`].
+    pub async fn pause(&self, name: &DeploymentName) -> Result<(), Error> {
+        self.set_state(name, DeploymentState::Paused { reason: BY_HAND.to_owned() }).await
+    }
+
+    /// Lets a paused deployment work again, and tries a failed one again.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDeployment`].
+    pub async fn resume(&self, name: &DeploymentName) -> Result<(), Error> {
+        self.set_state(name, DeploymentState::Running).await
+    }
+
+    async fn set_state(&self, name: &DeploymentName, state: DeploymentState) -> Result<(), Error> {
+        let _control = self.deployments().control.lock().await;
+        self.core()
+            .change_catalog(|catalog| {
+                let record = catalog
+                    .deployment(name)
+                    .ok_or_else(|| Error::UnknownDeployment(name.clone()))?;
+                let mut change = CatalogChange::default();
+                if record.state != state {
+                    let record = DeploymentRecord { state: state.clone(), ..(**record).clone() };
+                    change.catalog.push(CatalogRecord::Deployment(name.clone(), Some(record)));
+                }
+                Ok((change, ()))
+            })
+            .await?;
+        self.deployments().activate(name).await;
+        Ok(())
+    }
+
+    /// Deletes a deployment with its versions and cursors. Its topics stay.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDeployment`].
+    pub async fn delete_deployment(&self, name: &DeploymentName) -> Result<(), Error> {
+        let _control = self.deployments().control.lock().await;
+        if let Some(running) = self.deployments().get(name) {
+            running.stop_lanes().await;
+        }
+        let deleted = self
+            .core()
+            .change_catalog(|catalog| {
+                let record = catalog
+                    .deployment(name)
+                    .ok_or_else(|| Error::UnknownDeployment(name.clone()))?;
+                let mut change = CatalogChange::default();
+                change.catalog.push(CatalogRecord::Deployment(name.clone(), None));
+                for number in catalog.version_numbers(name) {
+                    change.catalog.push(CatalogRecord::Version(name.clone(), number, None));
+                }
+                for (lane, cursor) in self.core().views.lanes_of(record.id) {
+                    change.end_lane(lane, &cursor);
+                }
+                Ok((change, ()))
+            })
+            .await;
+        match &deleted {
+            Ok(()) => self.deployments().remove(name),
+            Err(Error::UnknownDeployment(_)) => {}
+            Err(_) => self.deployments().activate(name).await,
+        }
+        deleted
+    }
+
+    /// All deployments, by name.
+    #[must_use]
+    pub fn describe_deployments(&self) -> Vec<DeploymentDescription> {
+        let catalog = self.core().views.catalog();
+        catalog.deployments().filter_map(|(name, _)| self.describe(&catalog, name)).collect()
+    }
+
+    /// One deployment.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDeployment`].
+    pub fn describe_deployment(
+        &self,
+        name: &DeploymentName,
+    ) -> Result<DeploymentDescription, Error> {
+        let catalog = self.core().views.catalog();
+        self.describe(&catalog, name).ok_or_else(|| Error::UnknownDeployment(name.clone()))
+    }
+
+    fn describe(&self, catalog: &Catalog, name: &DeploymentName) -> Option<DeploymentDescription> {
+        let record = catalog.deployment(name)?;
+        let version = catalog.active_version(name)?;
+        let running = self.deployments().get(name);
+        let condition = running.as_ref().map_or(Condition::Compiling, |it| it.condition());
+        let (state, reason) = match (&record.state, condition) {
+            (_, Condition::Failed(reason)) => (DeploymentStatus::Failed, Some(reason)),
+            (DeploymentState::Paused { reason }, _) => {
+                (DeploymentStatus::Paused, Some(reason.clone()))
+            }
+            (DeploymentState::Running, Condition::Compiling) => (DeploymentStatus::Compiling, None),
+            (DeploymentState::Running, Condition::Ready(_)) => (DeploymentStatus::Running, None),
+        };
+        let (mut counts, mut lanes) = (Counts::default(), Vec::new());
+        for (lane, cursor) in self.core().views.lanes_of(record.id) {
+            counts.add(&cursor.counts);
+            let Some(topic) = catalog.topic_name(lane.source.topic) else { continue };
+            let status = running.as_ref().and_then(|it| it.lane_status(lane)).unwrap_or_default();
+            lanes.push(LaneDescription {
+                topic: topic.clone(),
+                partition: lane.source.index,
+                cursor: cursor.next,
+                lag: cursor.next.distance_to(self.core().log.end_offset(lane.source)),
+                parked: u64::from(cursor.failed.is_some()),
+                in_flight: status.in_flight,
+                waiting: status.waiting,
+            });
+        }
+        Some(DeploymentDescription {
+            name: name.clone(),
+            world: record.world,
+            state,
+            reason,
+            active_version: record.active_version,
+            digest: version.digest,
+            settings: version.settings.clone(),
+            limits: record.limits,
+            sources: version.settings.on.clone(),
+            lanes,
+            counts,
+        })
+    }
+
+    /// Lines of a deployment's log after number `after`, at most `max`; with `wait`, waits until
+    /// there is one.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDeployment`].
+    pub async fn module_log(
+        &self,
+        name: &DeploymentName,
+        after: Option<u64>,
+        max: usize,
+        wait: bool,
+    ) -> Result<Vec<ModuleLogLine>, Error> {
+        let unknown = || Error::UnknownDeployment(name.clone());
+        let log = std::sync::Arc::clone(&self.deployments().get(name).ok_or_else(unknown)?.log);
+        Ok(if wait { log.next(after, max).await } else { log.read(after, max) })
+    }
+}
+
+impl CatalogChange {
+    fn start_lane(&mut self, lane: LaneId, next: Offset) {
+        let counts = Counts::default();
+        let cursor = CursorRecord { generation: 1, revision: 1, next, failed: None, counts };
+        self.cursors.push(cursor.encode(lane));
+        self.preconditions.push(Precondition::Cursor { lane, generation: 0, revision: 0 });
+    }
+
+    fn end_lane(&mut self, lane: LaneId, cursor: &CursorRecord) {
+        let (generation, revision) = (cursor.generation, cursor.revision);
+        self.cursors.push(CursorRecord::tombstone(lane));
+        self.preconditions.push(Precondition::Cursor { lane, generation, revision });
+    }
+}

@@ -1,0 +1,152 @@
+//! What can go wrong when the engine is asked for something.
+
+use logmill_model::{DeploymentName, FailureReason, Offset, Refusal, TopicName, World};
+
+/// Why the engine did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such topic.
+    #[error("topic {0} does not exist; create it with `logmill topic create {0}`")]
+    UnknownTopic(TopicName),
+    /// There is a topic of that name.
+    #[error("topic {0} exists already")]
+    TopicExists(TopicName),
+    /// A deployment reads from or writes to the topic.
+    #[error("topic {topic} is in use by deployment {deployment}; delete or redeploy that first")]
+    TopicInUse {
+        /// The topic.
+        topic: TopicName,
+        /// Who uses it.
+        deployment: DeploymentName,
+    },
+    /// A topic has too few or too many partitions asked for.
+    #[error("a topic has 1 to {max} partitions, not {asked}", max = logmill_model::limits::PARTITIONS_MAX)]
+    PartitionCount {
+        /// What was asked for.
+        asked: u32,
+    },
+    /// The topic has no such partition.
+    #[error("topic {topic} has partitions 0 to {last}, not {partition}", last = .partitions - 1)]
+    UnknownPartition {
+        /// The topic.
+        topic: TopicName,
+        /// The partition asked for.
+        partition: u32,
+        /// How many there are.
+        partitions: u32,
+    },
+    /// A batch or record breaks a rule.
+    #[error(transparent)]
+    Invalid(#[from] logmill_model::Error),
+    /// The position is not in the partition.
+    #[error("offset {asked} is out of range: the partition has {start} to {end}")]
+    OffsetOutOfRange {
+        /// The offset asked for.
+        asked: Offset,
+        /// The first offset that is there.
+        start: Offset,
+        /// The durable end.
+        end: Offset,
+    },
+    /// There is no such deployment.
+    #[error("deployment {0} does not exist; `logmill module ls` lists them")]
+    UnknownDeployment(DeploymentName),
+    /// The module was not uploaded.
+    #[error("module {0} is not here; upload it first")]
+    UnknownModule(logmill_model::ModuleDigest),
+    /// The broker does not take the module.
+    #[error("module refused: {0}")]
+    ModuleRefused(String),
+    /// The deployment's settings do not fit its module, its world or the broker.
+    #[error("deployment refused: {0}")]
+    DeploymentRefused(String),
+    /// A router of the topic is compiling, paused or failed.
+    #[error("router not ready: deployment {deployment} is {state}")]
+    RouterNotReady {
+        /// The router.
+        deployment: DeploymentName,
+        /// What it is.
+        state: String,
+    },
+    /// A router refused a record of the batch, or failed on it.
+    #[error("router {deployment} refused record {index}: {reason}: {detail}")]
+    RouterRefused {
+        /// The router.
+        deployment: DeploymentName,
+        /// Which record of the batch.
+        index: u32,
+        /// `unrouted`, or how the router failed.
+        reason: String,
+        /// More on it.
+        detail: String,
+    },
+    /// A subscription's filter is not there, is not a filter of that topic, or is not running.
+    #[error("filter {deployment} can't be used: {what}")]
+    FilterUnusable {
+        /// The filter.
+        deployment: DeploymentName,
+        /// Why.
+        what: String,
+    },
+    /// A subscription's filter failed on a record.
+    #[error("filter {deployment} failed at offset {offset}: {reason}: {detail}")]
+    FilterFailed {
+        /// The filter.
+        deployment: DeploymentName,
+        /// The record.
+        offset: Offset,
+        /// How it failed.
+        reason: FailureReason,
+        /// More on it.
+        detail: String,
+    },
+    /// The commit was refused. Nothing of it happened.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The broker stopped while the commit was in flight: it is there whole or not at all.
+    #[error("outcome unknown: the broker stopped before it was durable; read back to know")]
+    Unknown,
+    /// The broker is shutting down.
+    #[error("the broker is shutting down; connect again when it is back")]
+    ShuttingDown,
+    /// The log can't be read or written.
+    #[error(transparent)]
+    Log(#[from] logmill_log::Error),
+    /// The Wasm runtime could not be set up.
+    #[error(transparent)]
+    Wasm(#[from] logmill_wasm::Error),
+    /// A file of the data directory can't be read or written.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was being done, with the path.
+        what: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    /// Whether the same request may succeed later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self,
+            Self::RouterNotReady { .. }
+                | Self::ShuttingDown
+                | Self::Refused(Refusal::EndMoved { .. })
+        )
+    }
+
+    /// Whether certainly nothing happened.
+    #[must_use]
+    pub fn has_no_side_effects(&self) -> bool {
+        !matches!(self, Self::Unknown | Self::Log(_) | Self::Io { .. })
+    }
+
+    pub(crate) fn wrong_world(name: &DeploymentName, is: World, wanted: World) -> Self {
+        Self::FilterUnusable {
+            deployment: name.clone(),
+            what: format!("it is a {is}, not a {wanted}"),
+        }
+    }
+}

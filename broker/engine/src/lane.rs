@@ -1,0 +1,247 @@
+//! A lane: one deployment on one partition. It owns the cursor; nobody else moves it.
+//!
+//! Read, handle, commit, and again. The outputs, dead letters, counts, failed attempts and the
+//! cursor of a run are **one** commit, conditional on the cursor's revision, so that no crash
+//! falls between them and no later run can jump over an earlier, refused one.
+
+pub(crate) mod run;
+pub(crate) mod settle;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use logmill_log::StoredBatch;
+use logmill_model::internal::CursorRecord;
+use logmill_model::{
+    Append, Commit, FailureReason, LaneId, Offset, Outcome, PartitionId, Precondition, RecordBatch,
+    Refusal,
+};
+use logmill_wasm::Failure;
+use tokio::sync::watch;
+
+use crate::core::Core;
+use crate::handler::Handler;
+use crate::limits::{LANE_RETRY_WAIT, READ_BYTES_MAX, RUN_RECORDS_MAX};
+use crate::outputs::{Gathered, TopicMissing};
+use run::{Context, Ran, Run};
+
+/// What a lane is doing, for whoever asks.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LaneStatus {
+    pub(crate) in_flight: u64,
+    pub(crate) waiting: Option<String>,
+}
+
+/// A lane that runs until it is told to stop.
+pub(crate) struct Lane {
+    core: Arc<Core>,
+    context: Arc<Context>,
+    id: LaneId,
+    cursor: CursorRecord,
+    handler: Option<Box<dyn Handler>>,
+    ends: watch::Receiver<Offset>,
+    stop: watch::Receiver<bool>,
+    status: Arc<Mutex<LaneStatus>>,
+    /// 1 after a run was refused, so that it is told which record is at fault.
+    records_max: usize,
+    refused: Option<Failure>,
+}
+
+/// What a lane does next.
+enum Step {
+    /// It was told to stop.
+    Stop,
+    /// Its record is tried again after this long.
+    Wait(Duration),
+    /// It has handled all there is.
+    AtEnd,
+    /// There are records to handle.
+    Handle,
+}
+
+/// How a step ended.
+enum Next {
+    Go,
+    /// Something around it is not as it must be; try again after a while.
+    Wait(String),
+    /// The broker stops.
+    End,
+}
+
+impl Lane {
+    pub(crate) fn new(
+        core: Arc<Core>,
+        context: Arc<Context>,
+        (id, cursor): (LaneId, CursorRecord),
+        stop: watch::Receiver<bool>,
+        status: Arc<Mutex<LaneStatus>>,
+    ) -> Self {
+        let ends = core.views.watch(id.source);
+        Self {
+            core,
+            context,
+            id,
+            cursor,
+            handler: None,
+            ends,
+            stop,
+            status,
+            records_max: RUN_RECORDS_MAX,
+            refused: None,
+        }
+    }
+
+    /// Runs until it is told to stop; what it is handling then is settled and committed first.
+    pub(crate) async fn run(mut self) {
+        loop {
+            match self.step() {
+                Step::Stop => return,
+                Step::Wait(time) => self.wait(time).await,
+                Step::AtEnd => self.wait_for_records().await,
+                Step::Handle => match self.handle().await {
+                    Next::Go => self.report(0, None),
+                    Next::Wait(why) => {
+                        tracing::warn!(lane = %self.id, deployment = self.context.deployment, why, "lane waits");
+                        self.report(0, Some(why));
+                        self.wait(LANE_RETRY_WAIT).await;
+                    }
+                    Next::End => return,
+                },
+            }
+        }
+    }
+
+    fn step(&mut self) -> Step {
+        if *self.stop.borrow() || self.stop.has_changed().is_err() {
+            return Step::Stop;
+        }
+        if self.cursor.next >= self.core.log.end_offset(self.id.source) {
+            return Step::AtEnd;
+        }
+        if let Some(failed) = &self.cursor.failed {
+            let ms = crate::clock::now().ms_until(failed.retry_at);
+            if ms > 0 {
+                return Step::Wait(Duration::from_millis(ms));
+            }
+        }
+        Step::Handle
+    }
+
+    async fn wait(&mut self, time: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(time) => {}
+            // A sender that is gone is a deployment that is gone: the next step stops.
+            _ = self.stop.wait_for(|stop| *stop) => {}
+        }
+    }
+
+    async fn wait_for_records(&mut self) {
+        let next = self.cursor.next;
+        let deleted = tokio::select! {
+            there = self.ends.wait_for(|end| *end > next) => there.is_err(),
+            _ = self.stop.wait_for(|stop| *stop) => false,
+        };
+        if deleted {
+            self.report(0, Some(format!("topic {} was deleted", self.context.topic)));
+            // An error is a deployment that is gone, and stops the lane as well.
+            let _ = self.stop.wait_for(|stop| *stop).await;
+        }
+    }
+
+    fn report(&self, in_flight: u64, waiting: Option<String>) {
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        *status = LaneStatus { in_flight, waiting };
+    }
+
+    async fn handle(&mut self) -> Next {
+        let batches = match self.core.read(self.id.source, self.cursor.next, READ_BYTES_MAX).await {
+            Ok(batches) => batches,
+            Err(error) => return Next::Wait(error.to_string()),
+        };
+        let records: u64 = batches.iter().map(|stored| u64::from(stored.envelope.records)).sum();
+        self.report(records.min(self.records_max as u64), None);
+        let Some(mut ran) = self.execute(batches).await else { return Next::End };
+        self.handler = ran.handler.take();
+        if ran.cursor.next == self.cursor.next && ran.cursor.failed == self.cursor.failed {
+            return match ran.broken {
+                Some(failure) => Next::Wait(format!("the module's init failed: {failure}")),
+                None => Next::Go,
+            };
+        }
+        let records = ran.records;
+        match commit_of(&self.core, self.id, &self.cursor, &ran) {
+            Ok(commit) => self.commit(commit, ran.cursor, records).await,
+            Err(TopicMissing(topic)) => Next::Wait(format!("topic {topic} does not exist")),
+        }
+    }
+
+    async fn execute(&mut self, batches: Vec<StoredBatch>) -> Option<Ran> {
+        let run = Run {
+            context: Arc::clone(&self.context),
+            handler: self.handler.take(),
+            cursor: self.cursor.clone(),
+            batches,
+            records_max: self.records_max,
+            refused: self.refused.take(),
+        };
+        self.core.pool.run(move || run.execute()).await.ok()
+    }
+
+    async fn commit(&mut self, commit: Commit, cursor: CursorRecord, records: usize) -> Next {
+        let Ok(outcome) = self.core.sequencer.commit(commit).await else { return Next::End };
+        match outcome {
+            Outcome::Committed(_) => {
+                self.cursor = cursor;
+                self.records_max = RUN_RECORDS_MAX;
+                Next::Go
+            }
+            Outcome::Unknown => Next::End,
+            Outcome::Refused(Refusal::TooLarge { .. } | Refusal::TooManyAppends { .. })
+                if records > 1 =>
+            {
+                self.records_max = 1;
+                Next::Go
+            }
+            Outcome::Refused(
+                refusal @ (Refusal::TooLarge { .. } | Refusal::TooManyAppends { .. }),
+            ) => {
+                self.refused = Some(Failure {
+                    reason: FailureReason::OutputLimit,
+                    detail: refusal.to_string(),
+                    instance_lost: false,
+                });
+                Next::Go
+            }
+            Outcome::Refused(refusal @ Refusal::StaleCursor(_)) => {
+                if let Some(cursor) = self.core.views.cursor(self.id) {
+                    self.cursor = cursor;
+                }
+                Next::Wait(refusal.to_string())
+            }
+            Outcome::Refused(refusal) => Next::Wait(refusal.to_string()),
+        }
+    }
+}
+
+/// The one commit of a run.
+fn commit_of(
+    core: &Core,
+    lane: LaneId,
+    before: &CursorRecord,
+    ran: &Ran,
+) -> Result<Commit, TopicMissing> {
+    let catalog = core.views.catalog();
+    let mut gathered = Gathered::default();
+    for (offset, write) in &ran.writes {
+        gathered.add(&catalog, write, offset.0)?;
+    }
+    let cursor = RecordBatch::of([&ran.cursor.encode(lane)]).expect("a cursor is small");
+    let mut appends: Vec<Append> = gathered.into_appends().collect();
+    appends.push(Append::new(PartitionId::CURSORS, cursor));
+    let precondition =
+        Precondition::Cursor { lane, generation: before.generation, revision: before.revision };
+    Ok(Commit { appends, preconditions: vec![precondition] })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,255 @@
+//! A run: some records of one lane, handled one after the other on a worker thread.
+//!
+//! It ends at the end of what was read, at a record that must be tried again, or when it has
+//! taken its share of records, bytes or time. What it settled becomes one commit. It does no IO.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use logmill_log::StoredBatch;
+use logmill_model::internal::{CursorRecord, FailedAttempts};
+use logmill_model::{
+    BatchBuilder, DeadLetter, FailureReason, LogLevel, Message, ModuleDigest, Offset, Record,
+    RecordBatch, Source, Timestamp, TopicName, Verdict,
+};
+use logmill_wasm::{CallContext, Failure};
+
+use super::settle::{Burial, Moment, Policy, Settled, count, settle};
+use crate::handler::{Handler, Handlers};
+use crate::limits::{HOPS_MAX, RUN_BYTES_MAX, RUN_TIME_MAX};
+use crate::module_log::ModuleLog;
+use crate::outputs::{Grants, Write};
+
+/// What a lane is, as far as handling records goes. The same for all its runs.
+pub(crate) struct Context {
+    pub(crate) deployment: String,
+    pub(crate) version: u32,
+    pub(crate) digest: ModuleDigest,
+    pub(crate) topic: TopicName,
+    pub(crate) partition: u32,
+    pub(crate) policy: Policy,
+    pub(crate) grants: Grants,
+    pub(crate) dlq: TopicName,
+    pub(crate) handlers: Arc<dyn Handlers>,
+    pub(crate) log: Arc<ModuleLog>,
+    /// Of the deployment and the partition; mixed with offset and attempt for each call.
+    pub(crate) seed: u64,
+}
+
+/// The records to handle, and where the lane stands.
+pub(crate) struct Run {
+    pub(crate) context: Arc<Context>,
+    pub(crate) handler: Option<Box<dyn Handler>>,
+    pub(crate) cursor: CursorRecord,
+    pub(crate) batches: Vec<StoredBatch>,
+    pub(crate) records_max: usize,
+    /// What the first record's outputs were refused for when they were committed.
+    pub(crate) refused: Option<Failure>,
+}
+
+/// What a run came to.
+pub(crate) struct Ran {
+    /// The instance, unless it was lost.
+    pub(crate) handler: Option<Box<dyn Handler>>,
+    /// The cursor to commit.
+    pub(crate) cursor: CursorRecord,
+    /// The outputs and dead letters to commit with it, each with the offset it follows from.
+    pub(crate) writes: Vec<(Offset, Write)>,
+    /// How many records have an outcome or one more failed attempt.
+    pub(crate) records: usize,
+    /// Why the run ended early: no instance could be made.
+    pub(crate) broken: Option<Failure>,
+}
+
+struct Call<'a> {
+    offset: Offset,
+    stored: &'a StoredBatch,
+    record: Record,
+    now: Timestamp,
+}
+
+impl Run {
+    /// Handles the records.
+    pub(crate) fn execute(self) -> Ran {
+        let Self { context, handler, mut cursor, batches, records_max, mut refused } = self;
+        cursor.revision += 1;
+        let mut ran = Ran { handler, cursor, writes: Vec::new(), records: 0, broken: None };
+        let (started, mut bytes) = (Instant::now(), 0);
+        for stored in &batches {
+            for (delta, record) in stored.batch.to_records() {
+                let offset = RecordBatch::offset_at(stored.envelope.base_offset, delta);
+                if offset < ran.cursor.next {
+                    continue;
+                }
+                let call = Call { offset, stored, record, now: crate::clock::now() };
+                let written = ran.writes.len();
+                if !ran.handle(&context, &call, refused.take()) {
+                    return ran;
+                }
+                bytes += ran.writes[written..]
+                    .iter()
+                    .map(|(_, write)| BatchBuilder::encoded_bytes(&write.record))
+                    .sum::<usize>();
+                let spent = ran.records >= records_max
+                    || bytes >= RUN_BYTES_MAX
+                    || started.elapsed() >= RUN_TIME_MAX;
+                if spent {
+                    return ran;
+                }
+            }
+            // Records that compaction took, or a batch that it emptied.
+            ran.cursor.next = ran.cursor.next.max(stored.envelope.end_offset());
+        }
+        ran
+    }
+}
+
+impl Ran {
+    /// Handles one record; false when the run ends with it.
+    fn handle(&mut self, context: &Context, call: &Call<'_>, refused: Option<Failure>) -> bool {
+        let before = self.cursor.failed.take();
+        let message = context.message(call, before.as_ref());
+        let seed = mix(context.seed, call.offset.0, message.attempt);
+        let result = match refused {
+            Some(failure) => Err(failure),
+            None => match self.call(context, &message, call, seed) {
+                Some(result) => result,
+                None => {
+                    self.cursor.failed = before;
+                    return false;
+                }
+            },
+        };
+        let (result, writes) = context.resolve(result, call);
+        let failure = match &result {
+            Ok(_) => None,
+            Err(failure) => Some(failure.reason),
+        };
+        let moment = Moment { now: call.now, jitter: seed };
+        let settled = settle(result, before.as_ref(), &context.policy, moment);
+        count(&mut self.cursor.counts, &settled, failure);
+        self.records += 1;
+        metrics::counter!("logmill_lane_records_total", "deployment" => context.deployment.clone(), "outcome" => outcome(&settled)).increment(1);
+        match settled {
+            Settled::Done(_) => self.writes.extend(writes.into_iter().map(|it| (call.offset, it))),
+            Settled::Dropped => {}
+            Settled::Buried(burial) => {
+                self.writes.push((call.offset, context.bury(call, &burial)));
+            }
+            Settled::Parked(failed) => {
+                self.cursor.failed = Some(failed);
+                return false;
+            }
+        }
+        self.cursor.next = call.offset.next();
+        true
+    }
+
+    /// Calls the module, with a fresh instance where there is none. None: none could be made.
+    fn call(
+        &mut self,
+        context: &Context,
+        message: &Message,
+        call: &Call<'_>,
+        seed: u64,
+    ) -> Option<Result<Verdict, Failure>> {
+        let mut log =
+            |level: LogLevel, text: &str| context.log.write(call.now, level, Some(message), text);
+        if self.handler.is_none() {
+            let call = CallContext { now: call.now, seed, log: &mut log };
+            match context.handlers.instantiate(call) {
+                Ok(handler) => self.handler = Some(handler),
+                Err(failure) => {
+                    self.broken = Some(failure);
+                    return None;
+                }
+            }
+        }
+        let handler = self.handler.as_mut().expect("made above where there was none");
+        let result = handler.handle(message, CallContext { now: call.now, seed, log: &mut log });
+        if let Err(failure) = &result {
+            if failure.instance_lost {
+                self.handler = None;
+            }
+            let text = format!("attempt failed: {}: {}", failure.reason, failure.detail);
+            context.log.write(call.now, LogLevel::Error, Some(message), &text);
+        }
+        Some(result)
+    }
+}
+
+impl Context {
+    fn message(&self, call: &Call<'_>, before: Option<&FailedAttempts>) -> Message {
+        Message {
+            topic: self.topic.to_string(),
+            partition: self.partition,
+            offset: Some(call.offset),
+            record: call.record.clone(),
+            append_ts: Some(call.stored.envelope.append_ts),
+            attempt: before.map_or(0, |failed| failed.attempts).saturating_add(1),
+            first_failed_ts: before.map(|failed| failed.first_failed_ts),
+        }
+    }
+
+    /// The writes that a verdict stands for; outputs that break a rule make it a failure.
+    fn resolve(
+        &self,
+        result: Result<Verdict, Failure>,
+        call: &Call<'_>,
+    ) -> (Result<Verdict, Failure>, Vec<Write>) {
+        let Ok(Verdict::Done(outputs)) = &result else { return (result, Vec::new()) };
+        let hops = call.stored.envelope.hops.saturating_add(1);
+        if hops > HOPS_MAX && !outputs.is_empty() {
+            let detail = format!("the record has come through {HOPS_MAX} modules; is it a loop?");
+            let reason = FailureReason::Hops;
+            return (Err(Failure { reason, detail, instance_lost: false }), Vec::new());
+        }
+        match self.grants.writes(outputs, hops, call.now) {
+            Ok(writes) => (result, writes),
+            Err(failure) => (Err(failure), Vec::new()),
+        }
+    }
+
+    fn bury(&self, call: &Call<'_>, burial: &Burial) -> Write {
+        let source = Source {
+            topic: self.topic.to_string(),
+            partition: self.partition,
+            offset: call.offset,
+        };
+        let letter = DeadLetter {
+            attempts: burial.attempts,
+            first_failed_ts: burial.first_failed_ts,
+            last_failed_ts: burial.last_failed_ts,
+            ..DeadLetter::new(
+                burial.reason,
+                &burial.detail,
+                source,
+                &self.deployment,
+                self.version,
+                self.digest,
+            )
+        };
+        let record = letter.bury(&call.record);
+        Write { topic: self.dlq.clone(), record, hops: call.stored.envelope.hops }
+    }
+}
+
+fn outcome(settled: &Settled) -> &'static str {
+    match settled {
+        Settled::Done(_) => "done",
+        Settled::Dropped => "dropped",
+        Settled::Buried(_) => "dead_lettered",
+        Settled::Parked(_) => "retried",
+    }
+}
+
+/// A number that is the same for the same attempt at the same record: SplitMix64's finalizer
+/// (Steele, Lea, Flood 2014) over the parts.
+fn mix(seed: u64, offset: u64, attempt: u32) -> u64 {
+    let mut z = seed
+        .wrapping_add(offset.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        .wrapping_add(u64::from(attempt).wrapping_mul(0xd1b5_4a32_d192_ed03));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

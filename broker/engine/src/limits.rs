@@ -1,0 +1,46 @@
+//! The engine's bounds.
+
+use std::time::Duration;
+
+use logmill_model::limits::COMMIT_BYTES_MAX;
+
+/// Bytes of commits between `propose` and durable, of all proposers together.
+pub(crate) const PROPOSALS_BYTES_MAX: usize = 64 << 20;
+/// Commits that wait for the sequencer.
+pub(crate) const PROPOSALS_MAX: usize = 8192;
+/// How often a catalog change is tried again when another one came between.
+pub(crate) const CATALOG_TRIES_MAX: usize = 16;
+
+/// Records that a lane handles before it commits.
+pub(crate) const RUN_RECORDS_MAX: usize = 256;
+/// How long a lane handles records before it commits.
+pub(crate) const RUN_TIME_MAX: Duration = Duration::from_millis(20);
+/// Bytes of outputs and dead letters that a lane gathers before it commits.
+pub(crate) const RUN_BYTES_MAX: usize = 2 << 20;
+/// Bytes that a lane reads at once.
+pub(crate) const READ_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of outputs of all routers for one batch.
+pub(crate) const ROUTE_BYTES_MAX: usize = 4 << 20;
+/// What one batch may take of all routers together.
+pub(crate) const ROUTE_TIME_MAX: Duration = Duration::from_secs(10);
+/// Modules that a record may have come through.
+pub(crate) const HOPS_MAX: u8 = 16;
+/// Idle instances that a router keeps.
+pub(crate) const ROUTER_INSTANCES_MAX: usize = 8;
+
+/// A call that runs longer than this makes the pool add a worker.
+pub(crate) const SLICE: Duration = Duration::from_millis(2);
+/// Worker threads of the pool, beyond one per core.
+pub(crate) const EXTRA_WORKERS_MAX: usize = 32;
+/// Jobs that wait for a worker.
+pub(crate) const JOBS_MAX: usize = 4096;
+
+/// Bytes of log lines that are kept for each deployment.
+pub(crate) const MODULE_LOG_BYTES_MAX: usize = 1 << 20;
+
+/// How long a lane waits before it tries again what its surroundings refused.
+pub(crate) const LANE_RETRY_WAIT: Duration = Duration::from_millis(500);
+
+const _: () = assert!(RUN_BYTES_MAX * 2 < COMMIT_BYTES_MAX);
+const _: () = assert!(COMMIT_BYTES_MAX < PROPOSALS_BYTES_MAX);

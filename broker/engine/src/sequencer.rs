@@ -1,0 +1,167 @@
+//! The sequencer: one thread that owns the order of commits, and the door to it.
+//!
+//! Proposals wait in one queue, bounded in bytes by permits that are taken before anything is
+//! queued. The thread judges each against all that was sequenced before (durable yet or not, so
+//! that proposals pipeline) and hands the entry to the journal. When the journal says that it is
+//! durable and visible, the views take it in and its ticket resolves, in that order.
+//!
+//! **The sequencer never reads a disk, and never waits for one.**
+
+mod judge;
+mod ticket;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use logmill_log::{Durability, Journal};
+use logmill_model::{Commit, Committed, Csn, Epoch, Offset, Outcome, PartitionId, Refusal};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+pub(crate) use judge::{Changes, Judge, Sequenced};
+pub(crate) use ticket::Ticket;
+
+use crate::Error;
+use crate::limits::{PROPOSALS_BYTES_MAX, PROPOSALS_MAX};
+use crate::views::Views;
+use ticket::Answer;
+
+/// What a proposal takes of the permits besides its batches, in bytes.
+const PROPOSAL_OVERHEAD_BYTES: usize = 512;
+
+enum Event {
+    Proposed { commit: Commit, answer: Answer, permit: OwnedSemaphorePermit },
+    Closed,
+}
+
+/// The door: every change of durable state goes through [`propose`](Self::propose).
+#[derive(Clone)]
+pub(crate) struct Sequencer {
+    events: mpsc::Sender<Event>,
+    bytes: Arc<Semaphore>,
+}
+
+impl Sequencer {
+    /// Starts the thread. It ends after [`close`](Self::close), with the journal closed.
+    pub(crate) fn start(
+        judge: Judge,
+        journal: Journal,
+        views: Arc<Views>,
+        epoch: Epoch,
+    ) -> std::io::Result<(Self, JoinHandle<Result<(), logmill_log::Error>>)> {
+        let (events, queue) = mpsc::channel(PROPOSALS_MAX);
+        let held = Arc::new(HeldRefusals::after(judge.last_csn()));
+        let state = Thread { judge, journal, views, epoch, held };
+        let thread =
+            std::thread::Builder::new().name("sequencer".into()).spawn(move || state.run(queue))?;
+        let bytes = Arc::new(Semaphore::new(PROPOSALS_BYTES_MAX));
+        Ok((Self { events, bytes }, thread))
+    }
+
+    /// Queues a commit, in the order of the calls, and returns its ticket. Waits while too many
+    /// bytes are in flight: that is the backpressure of the whole broker.
+    pub(crate) async fn propose(&self, commit: Commit) -> Result<Ticket, Error> {
+        let bytes = (commit.batch_bytes() + PROPOSAL_OVERHEAD_BYTES).min(PROPOSALS_BYTES_MAX);
+        let permits = u32::try_from(bytes).expect("PROPOSALS_BYTES_MAX fits");
+        let permit = Arc::clone(&self.bytes)
+            .acquire_many_owned(permits)
+            .await
+            .map_err(|_| Error::ShuttingDown)?;
+        let (answer, ticket) = Ticket::new();
+        let event = Event::Proposed { commit, answer, permit };
+        self.events.send(event).await.map_err(|_| Error::ShuttingDown)?;
+        Ok(ticket)
+    }
+
+    /// Takes no more proposals; those that are queued are sequenced and made durable.
+    pub(crate) async fn close(&self) {
+        self.bytes.close();
+        // A thread that has ended already is closed.
+        let _ = self.events.send(Event::Closed).await;
+    }
+
+    /// Proposes and waits for the outcome.
+    pub(crate) async fn commit(&self, commit: Commit) -> Result<Outcome, Error> {
+        Ok(self.propose(commit).await?.await)
+    }
+}
+
+struct Thread {
+    judge: Judge,
+    journal: Journal,
+    views: Arc<Views>,
+    epoch: Epoch,
+    held: Arc<HeldRefusals>,
+}
+
+impl Thread {
+    fn run(mut self, mut queue: mpsc::Receiver<Event>) -> Result<(), logmill_log::Error> {
+        while let Some(Event::Proposed { commit, answer, permit }) = queue.blocking_recv() {
+            let rests_on = self.judge.last_csn();
+            match self.judge.judge(commit, crate::clock::now()) {
+                Ok(sequenced) => self.append(sequenced, answer, permit),
+                Err(refusal) => self.held.hold(rests_on, refusal, answer),
+            }
+        }
+        self.journal.close()
+    }
+
+    fn append(&mut self, sequenced: Sequenced, answer: Answer, permit: OwnedSemaphorePermit) {
+        let Sequenced { entry, changes } = sequenced;
+        let committed = Committed {
+            csn: entry.csn,
+            epoch: self.epoch,
+            time: entry.time,
+            base_offsets: entry.appends.iter().map(|it| it.envelope.base_offset).collect(),
+        };
+        let ends: Vec<(PartitionId, Offset)> =
+            entry.appends.iter().map(|it| (it.partition, it.envelope.end_offset())).collect();
+        let (views, held) = (Arc::clone(&self.views), Arc::clone(&self.held));
+        let completion = Box::new(move |durability| {
+            let outcome = match durability {
+                Durability::Durable => {
+                    views.apply(&changes, &ends);
+                    held.release(committed.csn);
+                    Outcome::Committed(committed)
+                }
+                Durability::Unknown => Outcome::Unknown,
+            };
+            drop(permit);
+            // Whoever proposed it may have gone; the commit stands all the same.
+            let _ = answer.send(outcome);
+        });
+        // A stopped journal has run the completion with Unknown, or dropped it, which is the same.
+        let _ = self.journal.append(entry, completion);
+    }
+}
+
+/// Refusals that rest on entries which are not durable yet: telling them earlier could tell of
+/// something that a power cut takes back.
+struct HeldRefusals(Mutex<Held>);
+
+struct Held {
+    durable: Csn,
+    waiting: Vec<(Csn, Refusal, Answer)>,
+}
+
+impl HeldRefusals {
+    fn after(durable: Csn) -> Self {
+        Self(Mutex::new(Held { durable, waiting: Vec::new() }))
+    }
+
+    fn hold(&self, rests_on: Csn, refusal: Refusal, answer: Answer) {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if rests_on <= held.durable {
+            let _ = answer.send(Outcome::Refused(refusal));
+        } else {
+            held.waiting.push((rests_on, refusal, answer));
+        }
+    }
+
+    fn release(&self, durable: Csn) {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.durable = durable;
+        for (_, refusal, answer) in held.waiting.extract_if(.., |(csn, _, _)| *csn <= durable) {
+            let _ = answer.send(Outcome::Refused(refusal));
+        }
+    }
+}

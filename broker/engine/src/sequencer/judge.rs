@@ -1,0 +1,214 @@
+//! The sequencer's judgement: a function of what was sequenced before, the commit, and the time.
+//!
+//! It gives a commit its number, its time and its offsets, or says why not. **It does no IO**, so
+//! the order of commits can be tested without a disk.
+
+use std::collections::HashMap;
+
+use logmill_log::{Entry, NewEntry, StoredBatch};
+use logmill_model::internal::{CatalogRecord, CursorRecord};
+use logmill_model::{
+    Append, Commit, Csn, Envelope, Error, LaneId, Offset, PartitionId, Precondition, RecordBatch,
+    Refusal, Timestamp, limits,
+};
+
+use crate::catalog::{Catalog, PartitionChange};
+
+/// What an entry takes besides its batches, at most: its header and padding.
+const ENTRY_OVERHEAD_BYTES: usize = 256;
+/// What each append takes besides its batch.
+const APPEND_OVERHEAD_BYTES: usize = 80;
+
+/// What a commit changes besides users' topics: decoded once, when it is sequenced or recovered.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    pub(crate) catalog: Vec<CatalogRecord>,
+    pub(crate) cursors: Vec<(LaneId, Option<CursorRecord>)>,
+}
+
+impl Changes {
+    /// Reads the internal records of one batch.
+    pub(crate) fn read(
+        &mut self,
+        partition: PartitionId,
+        batch: &RecordBatch,
+    ) -> Result<(), Error> {
+        for record in batch {
+            match partition {
+                PartitionId::CATALOG => {
+                    self.catalog.push(CatalogRecord::decode(record.key, record.value)?);
+                }
+                PartitionId::CURSORS => {
+                    self.cursors.push(CursorRecord::decode(record.key, record.value)?);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The ends of all partitions, the revisions of all cursors, and the catalog, as sequenced.
+#[derive(Debug)]
+pub(crate) struct Judge {
+    ends: HashMap<PartitionId, Offset>,
+    cursors: HashMap<LaneId, (u32, u64)>,
+    catalog: Catalog,
+    last_csn: Csn,
+    last_time: Timestamp,
+}
+
+/// A commit that has its place.
+#[derive(Debug)]
+pub(crate) struct Sequenced {
+    pub(crate) entry: NewEntry,
+    pub(crate) changes: Changes,
+}
+
+impl Default for Judge {
+    fn default() -> Self {
+        let internal = [PartitionId::CATALOG, PartitionId::CURSORS];
+        Self {
+            ends: internal.into_iter().map(|partition| (partition, Offset::ZERO)).collect(),
+            cursors: HashMap::new(),
+            catalog: Catalog::default(),
+            last_csn: Csn::ZERO,
+            last_time: Timestamp::ZERO,
+        }
+    }
+}
+
+impl Judge {
+    /// Takes in an entry that was found in the log.
+    pub(crate) fn recover(&mut self, entry: &Entry) -> Result<Changes, Error> {
+        let mut changes = Changes::default();
+        for stored in &entry.appends {
+            changes.read(stored.partition, &stored.batch)?;
+            self.ends.insert(stored.partition, stored.envelope.end_offset());
+        }
+        self.apply(&changes);
+        (self.last_csn, self.last_time) = (entry.csn, entry.time);
+        Ok(changes)
+    }
+
+    pub(crate) fn last_csn(&self) -> Csn {
+        self.last_csn
+    }
+
+    /// Gives the commit its place, or says why it has none; then nothing has changed.
+    pub(crate) fn judge(&mut self, commit: Commit, now: Timestamp) -> Result<Sequenced, Refusal> {
+        self.check_size(&commit)?;
+        commit.preconditions.iter().try_for_each(|it| self.check(it))?;
+        let changes = self.check_appends(&commit)?;
+        let csn = self.last_csn.next();
+        let time = now.max(self.last_time);
+        let appends =
+            commit.appends.into_iter().map(|append| self.place(append, csn, time)).collect();
+        self.apply(&changes);
+        (self.last_csn, self.last_time) = (csn, time);
+        Ok(Sequenced { entry: NewEntry { csn, time, appends }, changes })
+    }
+
+    fn check_size(&self, commit: &Commit) -> Result<(), Refusal> {
+        let appends = commit.appends.len();
+        if appends > limits::APPENDS_MAX {
+            return Err(Refusal::TooManyAppends { appends, max: limits::APPENDS_MAX });
+        }
+        let bytes = ENTRY_OVERHEAD_BYTES + appends * APPEND_OVERHEAD_BYTES + commit.batch_bytes();
+        if bytes > limits::COMMIT_BYTES_MAX {
+            return Err(Refusal::TooLarge { bytes, max: limits::COMMIT_BYTES_MAX });
+        }
+        Ok(())
+    }
+
+    fn check(&self, precondition: &Precondition) -> Result<(), Refusal> {
+        match precondition {
+            Precondition::EndOffset { partition, end } => {
+                let real = *self.end(*partition)?;
+                if real == *end {
+                    Ok(())
+                } else {
+                    Err(Refusal::EndMoved { partition: *partition, end: real })
+                }
+            }
+            Precondition::Cursor { lane, generation, revision } => {
+                let real = self.cursors.get(lane).copied().unwrap_or_default();
+                if real == (*generation, *revision) {
+                    Ok(())
+                } else {
+                    Err(Refusal::StaleCursor(*lane))
+                }
+            }
+        }
+    }
+
+    fn end(&self, partition: PartitionId) -> Result<&Offset, Refusal> {
+        self.ends.get(&partition).ok_or(Refusal::NoSuchPartition(partition))
+    }
+
+    /// Checks that each append can be made, and reads the internal ones. A topic that the commit
+    /// itself creates can't be written by it: its partitions exist from the next commit on.
+    fn check_appends(&self, commit: &Commit) -> Result<Changes, Refusal> {
+        let mut changes = Changes::default();
+        for Append { partition, batch, .. } in &commit.appends {
+            let end = self.end(*partition)?;
+            let invalid = |what| Refusal::Invalid { partition: *partition, what };
+            if end.checked_add(batch.span()).is_none() {
+                return Err(invalid("its offsets have run out".to_owned()));
+            }
+            changes.read(*partition, batch).map_err(|error| invalid(error.to_string()))?;
+        }
+        Ok(changes)
+    }
+
+    fn place(&mut self, append: Append, csn: Csn, append_ts: Timestamp) -> StoredBatch {
+        let Append { partition, batch, producer, hops } = append;
+        let end = self.ends.get_mut(&partition).expect("check_appends found it");
+        let envelope = Envelope {
+            base_offset: *end,
+            append_ts,
+            csn,
+            producer,
+            last_delta: batch.last_delta(),
+            records: batch.record_count(),
+            bytes: u32::try_from(batch.bytes().len()).expect("bounded by BATCH_BYTES_MAX"),
+            crc: batch.crc(),
+            rewritten: false,
+            compression: batch.compression(),
+            hops,
+        };
+        *end = envelope.end_offset();
+        StoredBatch { partition, envelope, batch }
+    }
+
+    fn apply(&mut self, changes: &Changes) {
+        for record in &changes.catalog {
+            match self.catalog.apply(record) {
+                Some(PartitionChange::Created(topic, partitions)) => {
+                    for index in 0..partitions {
+                        self.ends.entry(PartitionId::new(topic, index)).or_default();
+                    }
+                }
+                Some(PartitionChange::Deleted(topic, partitions)) => {
+                    for index in 0..partitions {
+                        self.ends.remove(&PartitionId::new(topic, index));
+                    }
+                }
+                None => {}
+            }
+        }
+        for (lane, cursor) in &changes.cursors {
+            match cursor {
+                Some(cursor) => {
+                    self.cursors.insert(*lane, (cursor.generation, cursor.revision));
+                }
+                None => {
+                    self.cursors.remove(lane);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

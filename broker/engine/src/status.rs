@@ -1,0 +1,30 @@
+//! The broker at a glance: what one asks at 3 a.m.
+
+use logmill_model::BrokerStatus;
+
+use crate::Engine;
+
+impl Engine {
+    /// The broker at a glance.
+    #[must_use]
+    pub fn status(&self) -> BrokerStatus {
+        let stats = self.log_stats();
+        BrokerStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            cluster: self.recovered().cluster.to_string(),
+            epoch: self.epoch().0,
+            uptime_ms: u64::try_from(self.uptime().as_millis()).unwrap_or(u64::MAX),
+            journal_bytes: stats.journal_bytes,
+            disk_free_bytes: self.disk_free_bytes(),
+            durable_csn: self.durable_csn().0,
+            topics: self.topics(),
+            deployments: self.describe_deployments(),
+        }
+    }
+
+    /// What the data directory's filesystem has left for this process; 0 when it does not say.
+    fn disk_free_bytes(&self) -> u64 {
+        rustix::fs::statvfs(&self.options().data_dir)
+            .map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}

@@ -1,0 +1,213 @@
+//! Subscribing: the durable records of one partition from a position on, and a filter's view of
+//! them. **A subscription holds nothing for a slow reader**: it reads when it is asked.
+
+use std::sync::Arc;
+
+use logmill_log::StoredBatch;
+use logmill_model::{
+    DeploymentName, Message, Offset, PartitionId, Position, RecordBatch, TopicName, World,
+};
+use logmill_wasm::{CallContext, Instance};
+use tokio::sync::watch;
+
+use crate::core::Core;
+use crate::handler::Guest;
+use crate::{Engine, Error};
+
+/// What to subscribe to.
+#[derive(Debug, Clone)]
+pub struct Subscribe {
+    /// The topic.
+    pub topic: TopicName,
+    /// The partition.
+    pub partition: u32,
+    /// Where to start.
+    pub from: Position,
+    /// The filter deployment to look through.
+    pub filter: Option<DeploymentName>,
+}
+
+/// Some batches, and where the subscription stands after them.
+#[derive(Debug)]
+pub struct Chunk {
+    /// In order. The first may begin before the position that was asked for, and with a filter
+    /// there may be fewer records in them, or none.
+    pub batches: Vec<StoredBatch>,
+    /// The offset to go on from.
+    pub next: Offset,
+    /// The durable end.
+    pub end: Offset,
+}
+
+/// One reader of one partition.
+pub struct Subscription {
+    core: Arc<Core>,
+    topic: TopicName,
+    partition: PartitionId,
+    next: Offset,
+    ends: watch::Receiver<Offset>,
+    filter: Option<Filter>,
+}
+
+struct Filter {
+    deployment: DeploymentName,
+    guest: Guest,
+    instance: Option<Instance>,
+}
+
+impl Engine {
+    /// Opens a subscription.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopic`], [`Error::UnknownPartition`], [`Error::OffsetOutOfRange`],
+    /// [`Error::UnknownDeployment`], [`Error::FilterUnusable`].
+    pub fn subscribe(&self, wanted: Subscribe) -> Result<Subscription, Error> {
+        let Subscribe { topic, partition, from, filter } = wanted;
+        let core = self.shared_core();
+        let partition = core.partition(&topic, partition)?;
+        let ends = core.views.watch(partition);
+        let next = core.position(partition, from)?;
+        let filter = filter.map(|name| self.open_filter(&topic, name)).transpose()?;
+        Ok(Subscription { core, topic, partition, next, ends, filter })
+    }
+
+    fn open_filter(&self, topic: &TopicName, name: DeploymentName) -> Result<Filter, Error> {
+        let catalog = self.core().views.catalog();
+        let version =
+            catalog.active_version(&name).ok_or_else(|| Error::UnknownDeployment(name.clone()))?;
+        let settings = &version.settings;
+        if settings.world != World::Filter {
+            return Err(Error::wrong_world(&name, settings.world, World::Filter));
+        }
+        if !settings.on.contains(topic) {
+            let what = format!("it is not on topic {topic}");
+            return Err(Error::FilterUnusable { deployment: name, what });
+        }
+        let guest = self.deployments().ready(&catalog, &name).map_err(|state| {
+            Error::FilterUnusable { deployment: name.clone(), what: format!("it is {state}") }
+        })?;
+        Ok(Filter { deployment: name, guest, instance: None })
+    }
+}
+
+impl Core {
+    /// The offset that a position stands for now.
+    pub(crate) fn position(&self, partition: PartitionId, at: Position) -> Result<Offset, Error> {
+        let (start, end) = (self.log.start_offset(partition), self.log.end_offset(partition));
+        match at {
+            Position::Earliest => Ok(start),
+            Position::Latest => Ok(end),
+            Position::Offset(asked) if (start..=end).contains(&asked) => Ok(asked),
+            Position::Offset(asked) => Err(Error::OffsetOutOfRange { asked, start, end }),
+        }
+    }
+}
+
+impl Subscription {
+    /// Where it stands.
+    #[must_use]
+    pub fn position(&self) -> Offset {
+        self.next
+    }
+
+    /// The durable end now.
+    #[must_use]
+    pub fn end(&self) -> Offset {
+        self.core.log.end_offset(self.partition)
+    }
+
+    /// The next batches, about `bytes_max` of them and at least one; waits at the durable end.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopic`] when the topic was deleted; [`Error::FilterFailed`];
+    /// [`Error::Log`] when what is there can't be read.
+    pub async fn next(&mut self, bytes_max: usize) -> Result<Chunk, Error> {
+        let next = self.next;
+        self.ends
+            .wait_for(|end| *end > next)
+            .await
+            .map_err(|_| Error::UnknownTopic(self.topic.clone()))?;
+        let mut batches = self.core.read(self.partition, next, bytes_max).await?;
+        if let Some(last) = batches.last() {
+            self.next = last.envelope.end_offset();
+        }
+        if self.filter.is_some() {
+            batches = self.filtered(batches, next).await?;
+        }
+        Ok(Chunk { batches, next: self.next, end: self.end() })
+    }
+
+    async fn filtered(
+        &mut self,
+        batches: Vec<StoredBatch>,
+        from: Offset,
+    ) -> Result<Vec<StoredBatch>, Error> {
+        let mut filter = self.filter.take().expect("only called with a filter");
+        let (topic, partition) = (self.topic.to_string(), self.partition.index);
+        let job = move || {
+            let result = filter.view(&topic, partition, &batches, from);
+            (filter, result)
+        };
+        let (filter, result) = self.core.pool.run(job).await?;
+        self.filter = Some(filter);
+        result
+    }
+}
+
+impl Filter {
+    /// The batches with only the records that the filter lets through; batches without any are
+    /// left out.
+    fn view(
+        &mut self,
+        topic: &str,
+        partition: u32,
+        batches: &[StoredBatch],
+        from: Offset,
+    ) -> Result<Vec<StoredBatch>, Error> {
+        let mut seen = Vec::new();
+        for stored in batches {
+            let mut keep = Vec::with_capacity(stored.envelope.records as usize);
+            for (delta, record) in stored.batch.to_records() {
+                let offset = RecordBatch::offset_at(stored.envelope.base_offset, delta);
+                let message = Message {
+                    topic: topic.to_owned(),
+                    partition,
+                    offset: Some(offset),
+                    record,
+                    append_ts: Some(stored.envelope.append_ts),
+                    attempt: 1,
+                    first_failed_ts: None,
+                };
+                keep.push(offset >= from && self.matches(&message, offset)?);
+            }
+            let mut keep = keep.into_iter();
+            let batch = stored.batch.retain(|_| keep.next().unwrap_or(false));
+            if batch.record_count() > 0 {
+                let envelope = stored.envelope.around(&batch);
+                seen.push(StoredBatch { partition: stored.partition, envelope, batch });
+            }
+        }
+        Ok(seen)
+    }
+
+    fn matches(&mut self, message: &Message, offset: Offset) -> Result<bool, Error> {
+        let now = crate::clock::now();
+        let mut instance = match self.instance.take() {
+            Some(instance) => Ok(instance),
+            None => self.guest.logged_instance(now),
+        };
+        let mut log = |level, text: &str| self.guest.log.write(now, level, Some(message), text);
+        let result = instance.as_mut().map_err(|failure| failure.clone()).and_then(|instance| {
+            instance.matches(message, CallContext { now, seed: offset.0, log: &mut log })
+        });
+        if result.is_ok() {
+            self.instance = instance.ok();
+        }
+        result.map_err(|failure| Error::FilterFailed {
+            deployment: self.deployment.clone(),
+            offset,
+            reason: failure.reason,
+            detail: failure.detail,
+        })
+    }
+}

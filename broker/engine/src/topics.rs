@@ -1,0 +1,143 @@
+//! Creating, deleting and describing topics.
+
+use std::sync::Arc;
+
+use logmill_model::internal::{CatalogRecord, TopicRecord};
+use logmill_model::{
+    DeploymentName, PartitionDescription, PartitionId, TopicDescription, TopicId, TopicName, limits,
+};
+
+use crate::catalog::Catalog;
+use crate::core::{CatalogChange, Core};
+use crate::{Engine, Error};
+
+impl Engine {
+    /// Creates a topic. It is there, durably, when this returns.
+    ///
+    /// # Errors
+    /// [`Error::TopicExists`], [`Error::PartitionCount`].
+    pub async fn create_topic(
+        &self,
+        name: &TopicName,
+        partitions: u32,
+    ) -> Result<TopicDescription, Error> {
+        if !(1..=limits::PARTITIONS_MAX).contains(&partitions) {
+            return Err(Error::PartitionCount { asked: partitions });
+        }
+        self.core()
+            .change_catalog(|catalog| {
+                if catalog.topic(name).is_some() {
+                    return Err(Error::TopicExists(name.clone()));
+                }
+                let mut change = CatalogChange::default();
+                change.create_topic(catalog, name, partitions);
+                Ok((change, ()))
+            })
+            .await?;
+        self.topic(name)
+    }
+
+    /// Deletes a topic and its records.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopic`]; [`Error::TopicInUse`] while a deployment reads from or writes to it.
+    pub async fn delete_topic(&self, name: &TopicName) -> Result<(), Error> {
+        self.core()
+            .change_catalog(|catalog| {
+                if catalog.topic(name).is_none() {
+                    return Err(Error::UnknownTopic(name.clone()));
+                }
+                if let Some(user) = catalog.users_of(name).first() {
+                    let deployment = DeploymentName::clone(user);
+                    return Err(Error::TopicInUse { topic: name.clone(), deployment });
+                }
+                let catalog = vec![CatalogRecord::Topic(name.clone(), None)];
+                Ok((CatalogChange { catalog, ..CatalogChange::default() }, ()))
+            })
+            .await
+    }
+
+    /// The users' topics, by name.
+    #[must_use]
+    pub fn topics(&self) -> Vec<TopicDescription> {
+        let catalog = self.core().views.catalog();
+        catalog.topics().map(|(name, topic)| self.core().describe(name, topic)).collect()
+    }
+
+    /// One topic.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopic`].
+    pub fn topic(&self, name: &TopicName) -> Result<TopicDescription, Error> {
+        let topic = self.core().topic(name)?;
+        Ok(self.core().describe(name, &topic))
+    }
+
+    /// One topic, which is created with one partition if it is missing and the broker makes
+    /// topics on demand.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopic`].
+    pub async fn open_topic(&self, name: &TopicName) -> Result<TopicDescription, Error> {
+        match self.topic(name) {
+            Err(Error::UnknownTopic(_)) if self.options().topics_on_demand => {
+                match self.create_topic(name, 1).await {
+                    Err(Error::TopicExists(_)) => self.topic(name),
+                    created => created,
+                }
+            }
+            found => found,
+        }
+    }
+}
+
+impl Core {
+    pub(crate) fn topic(&self, name: &TopicName) -> Result<Arc<TopicRecord>, Error> {
+        let topic = self.views.catalog().topic(name).cloned();
+        topic.ok_or_else(|| Error::UnknownTopic(name.clone()))
+    }
+
+    /// One partition of a topic, checked to exist.
+    pub(crate) fn partition(&self, name: &TopicName, index: u32) -> Result<PartitionId, Error> {
+        let topic = self.topic(name)?;
+        if index >= topic.partitions {
+            return Err(Error::UnknownPartition {
+                topic: name.clone(),
+                partition: index,
+                partitions: topic.partitions,
+            });
+        }
+        Ok(PartitionId::new(topic.id, index))
+    }
+
+    fn describe(&self, name: &TopicName, topic: &TopicRecord) -> TopicDescription {
+        let partitions = (0..topic.partitions).map(|partition| {
+            let id = PartitionId::new(topic.id, partition);
+            PartitionDescription {
+                partition,
+                start: self.log.start_offset(id),
+                end: self.log.end_offset(id),
+            }
+        });
+        TopicDescription {
+            name: name.clone(),
+            created_ts: topic.created_ts,
+            partitions: partitions.collect(),
+        }
+    }
+}
+
+impl CatalogChange {
+    /// Adds a new topic. Its id follows from the place that its record will have in the catalog.
+    pub(crate) fn create_topic(&mut self, catalog: &Catalog, name: &TopicName, partitions: u32) {
+        let id = TopicId(TopicId::FIRST_USER + self.next_place(catalog));
+        let created_ts = crate::clock::now();
+        let topic = TopicRecord { id, partitions, created_ts };
+        self.catalog.push(CatalogRecord::Topic(name.clone(), Some(topic)));
+    }
+
+    /// The offset that the next record of this change will have in `_catalog`.
+    pub(crate) fn next_place(&self, catalog: &Catalog) -> u64 {
+        catalog.end().0 + self.catalog.len() as u64
+    }
+}

@@ -1,0 +1,113 @@
+//! What is durable, for readers: the catalog, the cursors, and who waits for which partition.
+//!
+//! Only the completion of a durable commit changes them, on the journal's writer thread and in
+//! the order of commits, before the commit's proposer hears of it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use arc_swap::ArcSwap;
+use logmill_log::Log;
+use logmill_model::internal::CursorRecord;
+use logmill_model::{DeploymentId, LaneId, Offset, PartitionId};
+use tokio::sync::watch;
+
+use crate::catalog::{Catalog, PartitionChange};
+use crate::sequencer::Changes;
+
+/// The durable state that is derived from internal topics.
+pub(crate) struct Views {
+    log: Log,
+    catalog: ArcSwap<Catalog>,
+    /// Held for a look-up or an insert only.
+    cursors: Mutex<HashMap<LaneId, CursorRecord>>,
+    /// Held for a look-up, but for the first wait on a partition.
+    ends: RwLock<HashMap<PartitionId, watch::Sender<Offset>>>,
+}
+
+impl Views {
+    /// The views of a log that was just opened; `changes` are those of all its entries, in order.
+    pub(crate) fn new(log: Log, catalog: Catalog, cursors: HashMap<LaneId, CursorRecord>) -> Self {
+        Self {
+            log,
+            catalog: ArcSwap::from_pointee(catalog),
+            cursors: Mutex::new(cursors),
+            ends: RwLock::default(),
+        }
+    }
+
+    /// Takes in a commit that is durable.
+    pub(crate) fn apply(&self, changes: &Changes, ends: &[(PartitionId, Offset)]) {
+        if !changes.catalog.is_empty() {
+            self.apply_catalog(changes, ends);
+        }
+        if !changes.cursors.is_empty() {
+            let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+            for (lane, cursor) in &changes.cursors {
+                match cursor {
+                    Some(cursor) => cursors.insert(*lane, cursor.clone()),
+                    None => cursors.remove(lane),
+                };
+            }
+        }
+        let waiting = self.ends.read().unwrap_or_else(PoisonError::into_inner);
+        for (partition, end) in ends {
+            if let Some(sender) = waiting.get(partition) {
+                sender.send_replace(*end);
+            }
+        }
+    }
+
+    fn apply_catalog(&self, changes: &Changes, ends: &[(PartitionId, Offset)]) {
+        let mut catalog = Catalog::clone(&self.catalog.load());
+        if let Some((_, end)) = ends.iter().rfind(|(id, _)| *id == PartitionId::CATALOG) {
+            catalog.set_end(*end);
+        }
+        let mut deleted = Vec::new();
+        for record in &changes.catalog {
+            if let Some(PartitionChange::Deleted(topic, partitions)) = catalog.apply(record) {
+                deleted.extend((0..partitions).map(|index| PartitionId::new(topic, index)));
+            }
+        }
+        self.catalog.store(Arc::new(catalog));
+        if !deleted.is_empty() {
+            let mut waiting = self.ends.write().unwrap_or_else(PoisonError::into_inner);
+            for partition in deleted {
+                self.log.forget(partition);
+                // Whoever waits for it is woken by the sender's end.
+                waiting.remove(&partition);
+            }
+        }
+    }
+
+    /// The catalog as of the newest durable commit.
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.load_full()
+    }
+
+    /// A lane's cursor.
+    pub(crate) fn cursor(&self, lane: LaneId) -> Option<CursorRecord> {
+        self.cursors.lock().unwrap_or_else(PoisonError::into_inner).get(&lane).cloned()
+    }
+
+    /// The lanes of a deployment that have a cursor.
+    pub(crate) fn lanes_of(&self, deployment: DeploymentId) -> Vec<(LaneId, CursorRecord)> {
+        let cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lanes: Vec<_> = cursors
+            .iter()
+            .filter(|(lane, _)| lane.deployment == deployment)
+            .map(|(lane, cursor)| (*lane, cursor.clone()))
+            .collect();
+        lanes.sort_unstable_by_key(|(lane, _)| *lane);
+        lanes
+    }
+
+    /// Follows the durable end of a partition; ends when the partition is deleted.
+    pub(crate) fn watch(&self, partition: PartitionId) -> watch::Receiver<Offset> {
+        let mut waiting = self.ends.write().unwrap_or_else(PoisonError::into_inner);
+        waiting
+            .entry(partition)
+            .or_insert_with(|| watch::channel(self.log.end_offset(partition)).0)
+            .subscribe()
+    }
+}
