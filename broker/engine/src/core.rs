@@ -1,6 +1,10 @@
 //! What lanes, producers and subscribers share: the log, the views, the door and the workers.
 
-use logmill_log::{Log, StoredBatch};
+use std::num::NonZero;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use logmill_log::{Log, Opened, Recovered, StoredBatch};
 use logmill_model::internal::CatalogRecord;
 use logmill_model::{
     Append, Commit, Committed, Offset, Outcome, PartitionId, Precondition, Record, RecordBatch,
@@ -11,9 +15,9 @@ use crate::Error;
 use crate::catalog::Catalog;
 use crate::limits::CATALOG_TRIES_MAX;
 use crate::pool::Pool;
+use crate::replay::Replayed;
 use crate::sequencer::Sequencer;
 use crate::views::Views;
-use std::sync::Arc;
 
 /// Handles on the parts; cheap to share, owns nothing.
 pub(crate) struct Core {
@@ -32,7 +36,28 @@ pub(crate) struct CatalogChange {
     pub(crate) preconditions: Vec<Precondition>,
 }
 
+/// The sequencer's thread, which ends with how the journal was closed.
+pub(crate) type SequencerThread = JoinHandle<Result<(), logmill_log::Error>>;
+
 impl Core {
+    /// Starts the sequencer and the workers over a log that was just opened.
+    pub(crate) fn start(
+        opened: Opened,
+        replayed: Replayed,
+    ) -> std::io::Result<(Arc<Self>, Recovered, SequencerThread)> {
+        let Opened { log, journal, recovered } = opened;
+        let Replayed { judge, catalog, cursors, deleted } = replayed;
+        for partition in deleted {
+            log.forget(partition);
+        }
+        let views = Arc::new(Views::new(log.clone(), catalog, cursors));
+        let (sequencer, thread) =
+            Sequencer::start(judge, journal, Arc::clone(&views), recovered.epoch)?;
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let pool = Pool::start(cores)?;
+        Ok((Arc::new(Self { log, views, sequencer, pool }), recovered, thread))
+    }
+
     /// Reads batches from `from` on, from memory where they are there.
     pub(crate) async fn read(
         &self,

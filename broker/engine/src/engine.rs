@@ -1,26 +1,20 @@
 //! Opening the engine, and ending it.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use logmill_log::storage::Storage;
 use logmill_log::{Opened, Recovered, Settings};
-use logmill_model::internal::CursorRecord;
-use logmill_model::{Csn, Epoch, LaneId, Offset, PartitionId, ShardId};
+use logmill_model::{Csn, Epoch, ShardId};
 use logmill_wasm::Runtime;
 use tokio::sync::watch;
 
 use crate::Error;
-use crate::catalog::Catalog;
-use crate::core::Core;
+use crate::core::{Core, SequencerThread};
 use crate::deployments::Deployments;
 use crate::modules::Modules;
-use crate::pool::Pool;
-use crate::sequencer::{Changes, Judge, Sequencer};
-use crate::views::Views;
+use crate::replay::{Replayed, replay};
 
 /// What an engine is opened with.
 #[derive(Clone)]
@@ -49,16 +43,7 @@ struct Inner {
     recovered: Recovered,
     started: Instant,
     fatal: watch::Receiver<Option<String>>,
-    sequencer_thread: Mutex<Option<JoinHandle<Result<(), logmill_log::Error>>>>,
-}
-
-/// What the internal topics say, gathered while the log is recovered.
-#[derive(Default)]
-struct Replayed {
-    judge: Judge,
-    catalog: Catalog,
-    cursors: HashMap<LaneId, CursorRecord>,
-    deleted: Vec<PartitionId>,
+    sequencer_thread: Mutex<Option<SequencerThread>>,
 }
 
 impl Engine {
@@ -95,19 +80,8 @@ impl Engine {
         fatal: watch::Receiver<Option<String>>,
         started: Instant,
     ) -> Result<Self, Error> {
-        let Opened { log, journal, recovered } = opened;
-        let Replayed { judge, catalog, cursors, deleted } = replayed;
-        for partition in deleted {
-            log.forget(partition);
-        }
-        let thread_error = |source| Error::Io { what: "can't start a thread".to_owned(), source };
-        let views = Arc::new(Views::new(log.clone(), catalog, cursors));
-        let (sequencer, thread) =
-            Sequencer::start(judge, journal, Arc::clone(&views), recovered.epoch)
-                .map_err(thread_error)?;
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let pool = Pool::start(cores).map_err(thread_error)?;
-        let core = Arc::new(Core { log, views, sequencer, pool });
+        let (core, recovered, thread) = Core::start(opened, replayed)
+            .map_err(|source| Error::Io { what: "can't start a thread".to_owned(), source })?;
         let deployments = Deployments::new(Arc::clone(&core), Arc::clone(&modules));
         let engine = Self(Arc::new(Inner {
             options,
@@ -232,41 +206,5 @@ impl Engine {
             .await
             .map_err(|_| Error::ShuttingDown)?;
         joined.map_err(|_| Error::ShuttingDown)?.map_err(Error::Log)
-    }
-}
-
-fn replay(storage: Arc<dyn Storage>, settings: Settings) -> Result<(Opened, Replayed), Error> {
-    let mut replayed = Replayed::default();
-    let opened = logmill_log::open(storage, settings, &mut |entry| {
-        let changes = replayed.judge.recover(entry).map_err(|error| {
-            logmill_log::Error::Refused { csn: entry.csn, what: error.to_string() }
-        })?;
-        let ends = entry.appends.iter().map(|it| (it.partition, it.envelope.end_offset()));
-        replayed.apply(&changes, ends);
-        Ok(())
-    })?;
-    Ok((opened, replayed))
-}
-
-impl Replayed {
-    fn apply(&mut self, changes: &Changes, ends: impl Iterator<Item = (PartitionId, Offset)>) {
-        for record in &changes.catalog {
-            if let Some(crate::catalog::PartitionChange::Deleted(topic, partitions)) =
-                self.catalog.apply(record)
-            {
-                self.deleted.extend((0..partitions).map(|index| PartitionId::new(topic, index)));
-            }
-        }
-        for (partition, end) in ends {
-            if partition == PartitionId::CATALOG {
-                self.catalog.set_end(end);
-            }
-        }
-        for (lane, cursor) in &changes.cursors {
-            match cursor {
-                Some(cursor) => self.cursors.insert(*lane, cursor.clone()),
-                None => self.cursors.remove(lane),
-            };
-        }
     }
 }

@@ -31,6 +31,7 @@ mod modules;
 mod outputs;
 mod pool;
 mod produce;
+mod replay;
 mod sequencer;
 mod status;
 mod subscribe;
