@@ -7,9 +7,13 @@
 
 #![forbid(unsafe_code)]
 
+mod entry;
 mod error;
 pub mod faulty;
+mod file_header;
+mod file_name;
 mod journal;
+mod layout;
 mod log;
 mod recovery;
 mod settings;
@@ -17,6 +21,7 @@ mod stats;
 pub mod storage;
 mod stored;
 
+pub use entry::entry_bytes;
 pub use error::{Error, Stopped};
 pub use journal::Journal;
 pub use log::Log;

@@ -1,0 +1,341 @@
+//! Entries: what a journal file is a run of.
+//!
+//! # Layout, version 1 (little-endian); an entry begins at a multiple of 8
+//!
+//! | at | bytes | entry |
+//! |---:|---:|---|
+//! | 0 | 64 | header |
+//! | 64 | 80 × appends | table: a row for each append |
+//! | | | the batches, in the order of the rows, one after another |
+//! | | 0–7 | zeros up to a multiple of 8 |
+//!
+//! | at | bytes | header |
+//! |---:|---:|---|
+//! | 0 | 4 | magic, `LMEN` |
+//! | 4 | 1 | version, 1 |
+//! | 5 | 1 | kind: 1 commit, 2 checkpoint, 3 seal, 4 recovered |
+//! | 6 | 2 | shard |
+//! | 8 | 4 | header CRC: CRC-32C of the file's salt, the entry CRC, and the durable CSN |
+//! | 12 | 4 | entry CRC of the commit before, 0 for the first |
+//! | 16 | 4 | length of the entry in bytes, a multiple of 8 |
+//! | 20 | 4 | appends |
+//! | 24 | 8 | CSN; that of the commit before for other kinds |
+//! | 32 | 8 | epoch |
+//! | 40 | 8 | time, ms since the Unix epoch |
+//! | 48 | 8 | durable CSN: the newest commit known durable when this was written |
+//! | 56 | 4 | key id, 0: not encrypted |
+//! | 60 | 1 | why a file was sealed: 1 rolled, 2 stopped, 3 superseded; 0 for other kinds |
+//! | 61 | 3 | 0 |
+//!
+//! | at | bytes | row |
+//! |---:|---:|---|
+//! | 0 | 8 | topic |
+//! | 8 | 4 | partition |
+//! | 12 | 4 | 0 |
+//! | 16 | 64 | envelope, with the batch's length and checksum |
+//!
+//! The *entry CRC* is the identity of a commit: the CRC-32C of its table, then of its header
+//! without header CRC and durable CSN (bytes 0–7, 12–47, 56–63). It is the same in every copy of the
+//! commit, whatever file that lies in. The *header CRC* binds it to one file.
+//!
+//! A checkpoint, a seal and a recovery's completion record are bare headers. **They are written
+//! only when all that lies before them in the file is durable**, so a whole one proves that.
+
+use bytes::Bytes;
+use logmill_model::{
+    Csn, ENVELOPE_BYTES, Envelope, Epoch, PartitionId, ShardId, Timestamp, TopicId, limits,
+};
+
+use crate::StoredBatch;
+use crate::file_header::Salt;
+use crate::layout::{array_at, u16_at, u32_at, u64_at};
+
+/// The size of an entry's header: all there is of an entry that is no commit.
+pub(crate) const ENTRY_HEADER_BYTES: usize = 64;
+/// The size of a row of the table of appends.
+pub(crate) const ROW_BYTES: usize = 16 + ENVELOPE_BYTES;
+/// Entries begin at multiples of this.
+pub(crate) const ALIGNMENT: usize = 8;
+/// What an entry begins with.
+pub(crate) const MAGIC: [u8; 4] = *b"LMEN";
+const VERSION: u8 = 1;
+
+const _: () = assert!(limits::COMMIT_BYTES_MAX.is_multiple_of(ALIGNMENT));
+const _: () = assert!(limits::APPENDS_MAX * ROW_BYTES < limits::COMMIT_BYTES_MAX);
+
+/// The size of an entry with this many appends and bytes of batches: at most
+/// [`limits::COMMIT_BYTES_MAX`] may be appended.
+#[must_use]
+pub const fn entry_bytes(appends: usize, batch_bytes: usize) -> usize {
+    (ENTRY_HEADER_BYTES + appends * ROW_BYTES + batch_bytes).next_multiple_of(ALIGNMENT)
+}
+
+/// What an entry says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Appends to partitions.
+    Commit,
+    /// Nothing new: an idle journal proves its last commit durable.
+    Checkpoint,
+    /// The file ends here.
+    Seal(SealReason),
+    /// What this file supersedes has been copied whole.
+    Recovered,
+}
+
+/// Why a file got no more entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SealReason {
+    /// It was full; the next file is there.
+    Rolled,
+    /// The broker was shut down.
+    Stopped,
+    /// A recovery copied what follows into a newer file, which is there.
+    Superseded,
+}
+
+impl Kind {
+    fn codes(self) -> [u8; 2] {
+        match self {
+            Self::Commit => [1, 0],
+            Self::Checkpoint => [2, 0],
+            Self::Seal(SealReason::Rolled) => [3, 1],
+            Self::Seal(SealReason::Stopped) => [3, 2],
+            Self::Seal(SealReason::Superseded) => [3, 3],
+            Self::Recovered => [4, 0],
+        }
+    }
+
+    fn from_codes(codes: [u8; 2]) -> Option<Self> {
+        Some(match codes {
+            [1, 0] => Self::Commit,
+            [2, 0] => Self::Checkpoint,
+            [3, 1] => Self::Seal(SealReason::Rolled),
+            [3, 2] => Self::Seal(SealReason::Stopped),
+            [3, 3] => Self::Seal(SealReason::Superseded),
+            [4, 0] => Self::Recovered,
+            _ => return None,
+        })
+    }
+}
+
+/// The fields of an entry's header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct EntryHeader {
+    pub(crate) kind: Kind,
+    pub(crate) shard: ShardId,
+    pub(crate) prev_crc: u32,
+    pub(crate) length: u32,
+    pub(crate) appends: u32,
+    pub(crate) csn: Csn,
+    pub(crate) epoch: Epoch,
+    pub(crate) time: Timestamp,
+    pub(crate) durable_csn: Csn,
+}
+
+impl EntryHeader {
+    /// The header's bytes and the entry CRC.
+    pub(crate) fn encode(&self, table_crc: u32, salt: Salt) -> ([u8; ENTRY_HEADER_BYTES], u32) {
+        let mut bytes = [0; ENTRY_HEADER_BYTES];
+        let [kind, reason] = self.kind.codes();
+        bytes[..4].copy_from_slice(&MAGIC);
+        bytes[4] = VERSION;
+        bytes[5] = kind;
+        bytes[6..8].copy_from_slice(&self.shard.0.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.prev_crc.to_le_bytes());
+        bytes[16..20].copy_from_slice(&self.length.to_le_bytes());
+        bytes[20..24].copy_from_slice(&self.appends.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.csn.0.to_le_bytes());
+        bytes[32..40].copy_from_slice(&self.epoch.0.to_le_bytes());
+        bytes[40..48].copy_from_slice(&self.time.0.to_le_bytes());
+        bytes[48..56].copy_from_slice(&self.durable_csn.0.to_le_bytes());
+        bytes[60] = reason;
+        let entry_crc = entry_crc(table_crc, &bytes);
+        let header_crc = header_crc(salt, entry_crc, &bytes[48..56]);
+        bytes[8..12].copy_from_slice(&header_crc.to_le_bytes());
+        (bytes, entry_crc)
+    }
+
+    /// How much of the entry header and table take.
+    fn head_bytes(&self) -> usize {
+        ENTRY_HEADER_BYTES + self.appends as usize * ROW_BYTES
+    }
+}
+
+fn entry_crc(table_crc: u32, header: &[u8]) -> u32 {
+    let crc = crc32c::crc32c_append(table_crc, &header[..8]);
+    let crc = crc32c::crc32c_append(crc, &header[12..48]);
+    crc32c::crc32c_append(crc, &header[56..64])
+}
+
+fn header_crc(salt: Salt, entry_crc: u32, durable_csn: &[u8]) -> u32 {
+    let crc = crc32c::crc32c(&salt.0);
+    let crc = crc32c::crc32c_append(crc, &entry_crc.to_le_bytes());
+    crc32c::crc32c_append(crc, durable_csn)
+}
+
+/// A row of the table of appends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) partition: PartitionId,
+    pub(crate) envelope: Envelope,
+}
+
+impl Row {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend(self.partition.topic.0.to_le_bytes());
+        out.extend(self.partition.index.to_le_bytes());
+        out.extend([0; 4]);
+        self.envelope.encode(out);
+    }
+
+    pub(crate) fn decode(bytes: &[u8; ROW_BYTES]) -> Result<Self, String> {
+        if u32_at(bytes, 12) != 0 {
+            return Err("a row has unknown flags".to_owned());
+        }
+        let envelope = Envelope::decode(&array_at(bytes, 16)).map_err(|error| error.to_string())?;
+        let partition = PartitionId::new(TopicId(u64_at(bytes, 0)), u32_at(bytes, 8));
+        Ok(Self { partition, envelope })
+    }
+}
+
+/// The encoded table of a commit's appends, made ahead of the write.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) crc: u32,
+    /// The bytes of all batches.
+    batch_bytes: usize,
+}
+
+impl Table {
+    pub(crate) fn of(appends: &[StoredBatch]) -> Self {
+        let mut bytes = Vec::with_capacity(appends.len() * ROW_BYTES);
+        let mut batch_bytes = 0;
+        for StoredBatch { partition, envelope, batch } in appends {
+            Row { partition: *partition, envelope: *envelope }.encode(&mut bytes);
+            batch_bytes += batch.bytes().len();
+        }
+        Self { crc: crc32c::crc32c(&bytes), bytes, batch_bytes }
+    }
+
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &[u8]> {
+        self.bytes.chunks_exact(ROW_BYTES)
+    }
+
+    /// The size of the whole entry, and how much of it is padding.
+    pub(crate) fn entry_bytes(&self) -> (usize, usize) {
+        let bare = ENTRY_HEADER_BYTES + self.bytes.len() + self.batch_bytes;
+        let whole = bare.next_multiple_of(ALIGNMENT);
+        (whole, whole - bare)
+    }
+}
+
+/// Header and table of an entry whose checksum is right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) header: EntryHeader,
+    pub(crate) entry_crc: u32,
+    pub(crate) table_crc: u32,
+    pub(crate) rows: Vec<Row>,
+}
+
+/// What some bytes are, as far as they go.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum DecodedHead {
+    Head(Head),
+    /// There could be an entry; this many bytes are needed to tell.
+    Needs(usize),
+    Bad(&'static str),
+}
+
+impl Head {
+    /// Reads header and table of the entry that begins where `bytes` do.
+    pub(crate) fn decode(bytes: &[u8], salt: Salt) -> DecodedHead {
+        let Some(raw) = bytes.get(..ENTRY_HEADER_BYTES) else {
+            return DecodedHead::Needs(ENTRY_HEADER_BYTES);
+        };
+        let header = match decode_header(raw) {
+            Ok(header) => header,
+            Err(what) => return DecodedHead::Bad(what),
+        };
+        let Some(table) = bytes.get(ENTRY_HEADER_BYTES..header.head_bytes()) else {
+            return DecodedHead::Needs(header.head_bytes());
+        };
+        let table_crc = crc32c::crc32c(table);
+        let entry_crc = entry_crc(table_crc, raw);
+        if header_crc(salt, entry_crc, &raw[48..56]) != u32_at(raw, 8) {
+            return DecodedHead::Bad("the header's checksum is wrong");
+        }
+        let rows = table.chunks_exact(ROW_BYTES).map(|row| Row::decode(&array_at(row, 0)));
+        match rows.collect() {
+            Ok(rows) => DecodedHead::Head(Self { header, entry_crc, table_crc, rows }),
+            Err(_) => DecodedHead::Bad("its table breaks the layout"),
+        }
+    }
+
+    /// Where each batch begins in the entry.
+    pub(crate) fn batch_positions(&self) -> impl Iterator<Item = usize> + '_ {
+        let mut at = self.header.head_bytes();
+        self.rows.iter().map(move |row| {
+            let begin = at;
+            at += row.envelope.bytes as usize;
+            begin
+        })
+    }
+
+    /// Reads the batches of the entry, whose bytes are all of `entry`; shares them.
+    pub(crate) fn batches(&self, entry: &Bytes) -> Result<Vec<StoredBatch>, String> {
+        let batch_bytes: usize = self.rows.iter().map(|row| row.envelope.bytes as usize).sum();
+        if entry_bytes(self.rows.len(), batch_bytes) != entry.len() {
+            return Err("the lengths of its batches are not those of the entry".to_owned());
+        }
+        if entry[self.header.head_bytes() + batch_bytes..].iter().any(|byte| *byte != 0) {
+            return Err("its padding is not zero".to_owned());
+        }
+        let read = |(row, at): (&Row, usize)| {
+            let bytes = entry.slice(at..at + row.envelope.bytes as usize);
+            let batch = row.envelope.check_batch(bytes).map_err(|error| error.to_string())?;
+            Ok(StoredBatch { partition: row.partition, envelope: row.envelope, batch })
+        };
+        self.rows.iter().zip(self.batch_positions()).map(read).collect()
+    }
+}
+
+fn decode_header(raw: &[u8]) -> Result<EntryHeader, &'static str> {
+    if raw[..4] != MAGIC {
+        return Err("there is no entry");
+    }
+    if raw[4] != VERSION {
+        return Err("the entry has an unknown version");
+    }
+    let kind = Kind::from_codes([raw[5], raw[60]]).ok_or("the entry has an unknown kind")?;
+    if u32_at(raw, 56) != 0 || raw[61..64] != [0; 3] {
+        return Err("the entry has unknown flags");
+    }
+    let header = EntryHeader {
+        kind,
+        shard: ShardId(u16_at(raw, 6)),
+        prev_crc: u32_at(raw, 12),
+        length: u32_at(raw, 16),
+        appends: u32_at(raw, 20),
+        csn: Csn(u64_at(raw, 24)),
+        epoch: Epoch(u64_at(raw, 32)),
+        time: Timestamp(u64_at(raw, 40)),
+        durable_csn: Csn(u64_at(raw, 48)),
+    };
+    let length = header.length as usize;
+    if length > limits::COMMIT_BYTES_MAX || !length.is_multiple_of(ALIGNMENT) {
+        return Err("the entry has an impossible length");
+    }
+    if header.appends as usize > limits::APPENDS_MAX || length < header.head_bytes() {
+        return Err("the entry has more appends than it has room for");
+    }
+    if kind != Kind::Commit && length != ENTRY_HEADER_BYTES {
+        return Err("only a commit is longer than its header");
+    }
+    Ok(header)
+}
+
+#[cfg(test)]
+mod tests;
