@@ -1,0 +1,169 @@
+//! What can be typed: the table of verbs, and the flags that all of them have.
+
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+
+use crate::verbs::module;
+use crate::{Failure, Hooks, Output, OutputFormat, Session, logging};
+
+/// A durable log broker that runs your WebAssembly modules
+#[derive(Debug, Parser)]
+#[command(
+    name = "logmill",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Example:\n  logmill dev &\n  logmill produce greetings hello\n  logmill consume greetings"
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Args)]
+struct Global {
+    /// How to print: for people, or one JSON object a line for scripts
+    #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    output: OutputFormat,
+    /// The broker to talk to: a connection file, or quic://HOST:PORT
+    ///
+    /// Without it: the nearest .logmill/connection.json upwards, then the one in the user's
+    /// runtime folder. quic:// takes the token from LOGMILL_TOKEN and the certificate's
+    /// fingerprint from LOGMILL_FINGERPRINT.
+    #[arg(
+        long,
+        global = true,
+        env = "LOGMILL_CONNECT",
+        hide_env_values = true,
+        value_name = "FILE|quic://HOST:PORT"
+    )]
+    connect: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    #[command(subcommand)]
+    Module(module::Verb),
+}
+
+/// Why there is no command to run.
+#[derive(Debug)]
+pub(crate) enum Unread {
+    /// Help or the version was asked for, and printed.
+    Told,
+    /// It can't be understood.
+    Wrong(Failure),
+}
+
+impl Cli {
+    /// Turns what was typed into a command.
+    pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, Unread> {
+        Self::try_parse_from(args).map_err(|error| {
+            if error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+                return Unread::Wrong(Failure::Usage(on_one_line(&error.render().to_string())));
+            }
+            // Whoever asked for help and does not read it misses nothing.
+            let _ = error.print();
+            if error.use_stderr() { Unread::Wrong(Failure::HelpShown) } else { Unread::Told }
+        })
+    }
+
+    /// Does it.
+    pub(crate) async fn run(self, hooks: Hooks) -> Result<(), Failure> {
+        let output = Output::stdout(self.global.output);
+        let mut session = Session::new(output, self.global.connect, hooks);
+        logging::start(match self.verb {
+            _ => logging::Level::Command,
+        })?;
+        self.verb.run(&mut session).await?;
+        session.output.flush()
+    }
+}
+
+impl Verb {
+    async fn run(self, session: &mut Session) -> Result<(), Failure> {
+        match self {
+            Self::Module(verb) => verb.run(session).await,
+        }
+    }
+}
+
+/// Clap's text without its paragraphs: what is wrong, its tips, and where to read on.
+fn on_one_line(text: &str) -> String {
+    let text = text.strip_prefix("error: ").unwrap_or(text);
+    let (said, usage) = text.split_once("Usage:").unwrap_or((text, "logmill"));
+    let said: Vec<&str> = said
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with("For more information"))
+        .collect();
+    let verb: Vec<&str> = usage
+        .split_whitespace()
+        .take_while(|word| word.bytes().all(|byte| byte.is_ascii_lowercase()))
+        .collect();
+    format!("{}; see `{} --help`", said.join(" "), verb.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn read(line: &str) -> Result<Cli, Unread> {
+        Cli::read(line.split(' ').map(OsString::from))
+    }
+
+    #[test]
+    fn the_table_of_verbs_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_shows_an_example() {
+        fn check(command: &clap::Command) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.starts_with("Example"), "{}", command.get_name());
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+
+    #[test]
+    fn wrong_usage_is_one_line_that_says_where_to_read_on() {
+        for (line, says) in [
+            ("logmill topic create t --partition 3", "unexpected argument '--partition' found"),
+            ("logmill topic create t --partition 3", "see `logmill topic create --help`"),
+            ("logmill topic frobnicate", "unrecognized subcommand 'frobnicate'"),
+            ("logmill consume", "required arguments were not provided: <TOPIC>"),
+            ("logmill consume a/b", "bad topic name \"a/b\""),
+            ("logmill module new x --world cat", "use consumer, router or filter"),
+        ] {
+            let Err(Unread::Wrong(Failure::Usage(text))) = read(line) else {
+                panic!("{line} is wrong usage");
+            };
+            assert!(text.contains(says) && !text.contains('\n'), "{line}: {text}");
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_later_work_does_not_exist() {
+        for line in [
+            "logmill group ls",
+            "logmill replay ls",
+            "logmill topic alter t",
+            "logmill topic create t --retention-time 1d",
+            "logmill produce t --file f --compression lz4",
+            "logmill consume t --group g",
+            "logmill module versions m",
+            "logmill module deploy m m.wasm --on t --order key",
+            "logmill dlq redrive m",
+        ] {
+            assert!(matches!(read(line), Err(Unread::Wrong(Failure::Usage(_)))), "{line}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! How a command can end other than well, and the exit code of each way.
+
+use std::process::ExitCode;
+
+/// Why a command did not do what was asked. Its text is the one line that goes to stderr.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The command line asks for something that does not exist or does not fit together.
+    #[error("{0}")]
+    Usage(String),
+    /// The command could not do what was asked.
+    #[error("{0:#}")]
+    Failed(#[from] anyhow::Error),
+    /// The command did what was asked, and the answer is no.
+    #[error("{0}")]
+    Negative(String),
+    /// Nothing was asked, and what could be was shown.
+    #[error("nothing to do")]
+    HelpShown,
+    /// Whoever reads stdout has seen enough, as in `logmill consume … | head`.
+    #[error("stdout was closed")]
+    StdoutClosed,
+}
+
+impl Failure {
+    /// A usage error, from anything that says what is wrong.
+    pub fn usage(what: impl std::fmt::Display) -> Self {
+        Self::Usage(what.to_string())
+    }
+
+    /// The process's exit code: 0 did it, 1 could not, 2 wrong usage, 3 the answer is no.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::StdoutClosed => 0,
+            Self::Failed(_) => 1,
+            Self::Usage(_) | Self::HelpShown => 2,
+            Self::Negative(_) => 3,
+        })
+    }
+
+    /// Whether there is something to tell on stderr.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        !matches!(self, Self::StdoutClosed | Self::HelpShown)
+    }
+
+    /// The text on one line, whatever the causes put into theirs.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let text = self.to_string();
+        text.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_one_line_with_its_causes() {
+        let cause = anyhow::anyhow!("first\n  second\n\n").context("reading x");
+        assert_eq!(Failure::from(cause).line(), "reading x: first second");
+    }
+
+    #[test]
+    fn exit_codes_are_those_of_the_manual() {
+        for (failure, code) in [
+            (Failure::StdoutClosed, 0),
+            (Failure::Failed(anyhow::anyhow!("x")), 1),
+            (Failure::usage("x"), 2),
+            (Failure::Negative("x".into()), 3),
+        ] {
+            assert_eq!(failure.exit_code(), ExitCode::from(code));
+        }
+    }
+}
