@@ -1,1 +1,2 @@
-//! logmill-tests
+//! The harness of the tests.
+#![forbid(unsafe_code)]

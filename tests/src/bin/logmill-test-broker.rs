@@ -1,0 +1,8 @@
+//! The program that the tests start and kill: the command line of Logmill as it is built with the
+//! tests, so that they never run one that was built before.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    logmill_cli::run(std::env::args_os(), logmill_cli::Hooks::default())
+}
