@@ -1,1 +1,60 @@
-//! logmill-client
+//! The client of Logmill, a durable log broker that speaks QUIC.
+//!
+//! [`Client`] is a connection; [`Producer`] sends records, [`Subscriber`] reads them, [`Admin`]
+//! makes topics and deploys modules. An ack means that the record is on disk and can be read. **The
+//! client never sends anything twice**: where an outcome can't be known, its [`Error`] says so.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use logmill_client::{Client, ConnectOptions, Record, SubscribeOptions};
+//!
+//! let client = Client::connect(ConnectOptions::discover(None)?).await?;
+//! client.admin().create_topic("greetings".parse()?, 1).await?;
+//!
+//! let producer = client.producer("greetings".parse()?).await?;
+//! let record = Record { value: Some("hello".into()), ..Record::default() };
+//! let ack = producer.send(record).await?.wait().await?;
+//!
+//! let options = SubscribeOptions::new("greetings".parse()?).until_end();
+//! let mut greetings = client.subscribe(options).await?;
+//! let first = greetings.next().await.expect("there is one")?;
+//! assert_eq!(first.offset, ack.offset);
+//! # Ok(())
+//! # }
+//! ```
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod admin;
+mod client;
+mod clock;
+mod connection_file;
+mod discover;
+mod error;
+mod fingerprint;
+mod options;
+mod producer;
+mod stream;
+mod subscriber;
+mod tls;
+mod transport;
+
+pub use admin::{Admin, LogQuery};
+pub use client::Client;
+pub use connection_file::ConnectionFile;
+pub use error::Error;
+pub use fingerprint::Fingerprint;
+pub use options::{ConnectOptions, Trust};
+pub use producer::{Ack, Producer, ProducerOptions, Ticket};
+pub use subscriber::{ConsumedBatch, ConsumedRecord, SubscribeOptions, Subscriber};
+
+pub use logmill_model::{
+    Backoff, BatchBuilder, BrokerStatus, Counts, Csn, DeadLetter, DeployRequest, Deployed,
+    DeploymentDescription, DeploymentName, DeploymentSettings, DeploymentStatus, Envelope, Epoch,
+    FailureReason, Header, LaneDescription, LogLevel, ModuleDescription, ModuleDigest,
+    ModuleLimits, ModuleLogLine, Offset, OutputGrant, PartitionDescription, Position, Record,
+    RecordBatch, ShardId, Source, StartOffset, Timestamp, TopicDescription, TopicName, Unrouted,
+    World,
+};
+pub use logmill_wire::{ErrorCode, Limits, Welcome};

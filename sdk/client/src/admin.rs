@@ -1,0 +1,242 @@
+//! Topics, deployments and status.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use logmill_model::{
+    BrokerStatus, DeployRequest, Deployed, DeploymentDescription, DeploymentName,
+    ModuleDescription, ModuleLogLine, TopicDescription, TopicName, limits::MODULE_BYTES_MAX,
+};
+use logmill_wire::{Accepts, ErrorCode, Request, Response, StreamKind, Upload};
+
+use crate::{Client, Error, stream};
+
+const UPLOAD_CHUNK_BYTES: usize = 256 * 1024;
+
+/// Topics, deployments and status of a broker. Each call is a stream of its own, so that none waits
+/// for another.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use logmill_client::{Client, ConnectOptions};
+///
+/// let client = Client::connect(ConnectOptions::discover(None)?).await?;
+/// let topic = client.admin().create_topic("orders".parse()?, 3).await?;
+/// assert_eq!(topic.partitions.len(), 3);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Admin {
+    client: Client,
+}
+
+/// Sends a request and takes the one kind of response that belongs to it.
+macro_rules! ask {
+    ($self:ident, $request:expr, $response:pat => $value:expr) => {
+        match $self.ask($request).await? {
+            $response => Ok($value),
+            _ => Err(wrong_answer()),
+        }
+    };
+}
+
+impl Admin {
+    pub(crate) fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// Creates a topic.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: topic exists, bad request. See [`Error`] for those that every call has.
+    pub async fn create_topic(
+        &self,
+        topic: TopicName,
+        partitions: u32,
+    ) -> Result<TopicDescription, Error> {
+        ask!(self, Request::TopicCreate { topic, partitions }, Response::Topic(topic) => topic)
+    }
+
+    /// All topics, by name.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn topics(&self) -> Result<Vec<TopicDescription>, Error> {
+        ask!(self, Request::TopicLs, Response::Topics(topics) => topics)
+    }
+
+    /// A topic.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: unknown topic.
+    pub async fn topic(&self, topic: TopicName) -> Result<TopicDescription, Error> {
+        ask!(self, Request::TopicDescribe { topic }, Response::Topic(topic) => topic)
+    }
+
+    /// Deletes a topic with its records.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: unknown topic, topic in use.
+    pub async fn delete_topic(&self, topic: TopicName) -> Result<(), Error> {
+        ask!(self, Request::TopicDelete { topic }, Response::Done => ())
+    }
+
+    /// The broker at a glance.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn status(&self) -> Result<BrokerStatus, Error> {
+        ask!(self, Request::Status, Response::Status(status) => *status)
+    }
+
+    /// Uploads a module: a WebAssembly component. The same bytes again change nothing.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: module refused, with the reason.
+    pub async fn upload(&self, module: Bytes) -> Result<ModuleDescription, Error> {
+        let length = module.len() as u64;
+        if module.len() > MODULE_BYTES_MAX {
+            let text = format!("it has {length} bytes, at most {MODULE_BYTES_MAX} are allowed");
+            return Err(logmill_wire::Fault::new(ErrorCode::ModuleRefused, text).into());
+        }
+        let connection = self.client.connection();
+        let (mut writer, mut reader) =
+            stream::open(connection, StreamKind::Upload, &Upload { length }).await?;
+        let mut rest = module;
+        while !rest.is_empty() {
+            let chunk = rest.split_to(rest.len().min(UPLOAD_CHUNK_BYTES));
+            match writer.send_raw(chunk).await {
+                Ok(()) => {}
+                // The broker has seen enough, and its answer says why.
+                Err(quinn::WriteError::Stopped(_)) => break,
+                Err(error) => return Err(Error::from(error).of_unsent()),
+            }
+        }
+        writer.finish();
+        let response = reader.reply(Accepts::of(&[])).await;
+        match response.map_err(|error| lost(error, true))? {
+            Response::Module(module) => Ok(module),
+            _ => Err(wrong_answer()),
+        }
+    }
+
+    /// Deploys an uploaded module, or a new version of a deployment.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: unknown module, deployment refused.
+    pub async fn deploy(&self, request: DeployRequest) -> Result<Deployed, Error> {
+        ask!(self, Request::ModuleDeploy(request), Response::Deployed(deployed) => deployed)
+    }
+
+    /// All deployments, by name.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn deployments(&self) -> Result<Vec<DeploymentDescription>, Error> {
+        ask!(self, Request::ModuleLs, Response::Deployments(deployments) => deployments)
+    }
+
+    /// A deployment.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: unknown deployment.
+    pub async fn deployment(&self, name: DeploymentName) -> Result<DeploymentDescription, Error> {
+        ask!(self, Request::ModuleDescribe { name }, Response::Deployment(found) => *found)
+    }
+
+    /// Lets a deployment stand until it is resumed.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: unknown deployment.
+    pub async fn pause(&self, name: DeploymentName) -> Result<(), Error> {
+        ask!(self, Request::ModulePause { name }, Response::Done => ())
+    }
+
+    /// Lets a deployment go on.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: unknown deployment.
+    pub async fn resume(&self, name: DeploymentName) -> Result<(), Error> {
+        ask!(self, Request::ModuleResume { name }, Response::Done => ())
+    }
+
+    /// Deletes a deployment with its cursors. Its topics stay.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: unknown deployment.
+    pub async fn delete_deployment(&self, name: DeploymentName) -> Result<(), Error> {
+        ask!(self, Request::ModuleDelete { name }, Response::Done => ())
+    }
+
+    /// Lines of a deployment's log.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: unknown deployment.
+    pub async fn module_logs(
+        &self,
+        name: DeploymentName,
+        query: LogQuery,
+    ) -> Result<Vec<ModuleLogLine>, Error> {
+        let LogQuery { after, max, wait } = query;
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let request = Request::ModuleLogs { name, after, max, wait_ms };
+        ask!(self, request, Response::Log(lines) => lines)
+    }
+
+    async fn ask(&self, request: Request) -> Result<Response, Error> {
+        let connection = self.client.connection();
+        let changes = changes(&request);
+        let (mut writer, mut reader) =
+            stream::open(connection, StreamKind::Control, &request).await?;
+        writer.finish();
+        reader.reply(Accepts::of(&[])).await.map_err(|error| lost(error, changes))
+    }
+}
+
+/// Which lines of a module's log to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogQuery {
+    /// Only lines after this sequence; None from the oldest that is kept.
+    pub after: Option<u64>,
+    /// How many at most; the broker gives no more than 1000.
+    pub max: u32,
+    /// How long to wait for a line when there is none; the broker waits no longer than 30 s.
+    pub wait: Duration,
+}
+
+impl Default for LogQuery {
+    /// All that is kept, up to 1000 lines, without waiting.
+    fn default() -> Self {
+        Self { after: None, max: logmill_wire::limits::LOG_LINES_MAX, wait: Duration::ZERO }
+    }
+}
+
+/// Whether a request changes anything: then no answer means that the outcome is unknown.
+fn changes(request: &Request) -> bool {
+    match request {
+        Request::TopicCreate { .. }
+        | Request::TopicDelete { .. }
+        | Request::ModuleDeploy(_)
+        | Request::ModulePause { .. }
+        | Request::ModuleResume { .. }
+        | Request::ModuleDelete { .. } => true,
+        Request::TopicLs
+        | Request::TopicDescribe { .. }
+        | Request::Status
+        | Request::ModuleLs
+        | Request::ModuleDescribe { .. }
+        | Request::ModuleLogs { .. } => false,
+    }
+}
+
+fn lost(error: Error, changes: bool) -> Error {
+    match error {
+        Error::Disconnected { .. } if changes => error.of_unanswered(),
+        other => other,
+    }
+}
+
+fn wrong_answer() -> Error {
+    Error::Protocol("it gives the answer to another request".to_owned())
+}

@@ -1,0 +1,33 @@
+//! How much a producer holds.
+
+use logmill_model::limits::BATCH_BYTES_MAX;
+
+/// Bounds of a producer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProducerOptions {
+    /// A batch that has reached this many bytes takes no further record; 256 KiB unless told.
+    /// Larger ones cost less a record and more latency. A single record may be larger.
+    pub batch_bytes: usize,
+    /// How many batches may be without an answer; 64 unless told. What is more waits, and fills.
+    pub in_flight: usize,
+    /// How many bytes of records may wait or be without an answer, 16 MiB unless told: all the
+    /// memory that a producer takes, about. Beyond that, sending waits.
+    pub buffer_bytes: usize,
+}
+
+impl Default for ProducerOptions {
+    fn default() -> Self {
+        Self { batch_bytes: 256 * 1024, in_flight: 64, buffer_bytes: 16 * 1024 * 1024 }
+    }
+}
+
+impl ProducerOptions {
+    /// The same, held within what works at all.
+    pub(super) fn within(self, batch_bytes_max: usize) -> Self {
+        Self {
+            batch_bytes: self.batch_bytes.clamp(1, batch_bytes_max),
+            in_flight: self.in_flight.max(1),
+            buffer_bytes: self.buffer_bytes.clamp(BATCH_BYTES_MAX, u32::MAX as usize / 2),
+        }
+    }
+}
