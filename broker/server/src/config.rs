@@ -1,0 +1,268 @@
+//! What an operator can set, and how it becomes a checked value.
+//!
+//! Settings come, each overriding the one before, from the defaults, a TOML file, environment
+//! variables (`LOGMILL_` and the key in capitals) and flags. [`Config`] is that data as it was
+//! given; [`Settings`] is what the server works from and can't be built wrong.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use bytesize::ByteSize;
+use figment::providers::{Format, Serialized, Toml};
+use figment::value::{Dict, Map, Value};
+use figment::{Figment, Metadata, Profile, Provider};
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, limits};
+
+/// The prefix of environment variables that are settings.
+const PREFIX: &str = "LOGMILL_";
+/// Variables with that prefix which belong to the command line, not to the server.
+const NOT_SETTINGS: [&str; 4] =
+    ["LOGMILL_CONNECT", "LOGMILL_LOG", "LOGMILL_NO_INSTALL", "LOGMILL_SOAK"];
+
+/// All settings of the server, as they are written in its TOML file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The directory that holds everything the broker keeps. No default. It is made, readable to
+    /// its owner only, when it is missing; one process at a time can use it.
+    pub data: PathBuf,
+    /// The address for clients (QUIC over UDP). Default `127.0.0.1:7460`; port 0 takes a free
+    /// one. Beyond loopback, `tls_cert`, `tls_key` and `token_file` must be given.
+    pub listen: SocketAddr,
+    /// The address for people and monitors (HTTP, without TLS: `/healthz`, `/readyz`,
+    /// `/metrics`). Default `127.0.0.1:7461`; port 0 takes a free one. Beyond loopback, the same
+    /// files must be given as for `listen`.
+    pub http: SocketAddr,
+    /// Whether a deploy creates its source, output and dead-letter topics when they are missing.
+    /// Default true; with false, such a deploy is refused.
+    pub create_topics: bool,
+    /// The PEM file of the certificate chain, leaf first. No default: on loopback a self-signed
+    /// certificate is made once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_cert: Option<PathBuf>,
+    /// The PEM file of the certificate's private key; nobody but its owner may be able to read
+    /// it. No default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_key: Option<PathBuf>,
+    /// The file of accepted tokens: on each line the SHA-256 of one in hexadecimal, as
+    /// `printf %s "$TOKEN" | sha256sum` prints it. No default: on loopback one token is made
+    /// once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
+    /// Clients connected at once, of which one address may hold half. Default 1024. Each costs
+    /// about 128 KiB of `network_memory` when it does its worst.
+    pub connections_max: u32,
+    /// Memory for bytes in flight to and from clients, such as `512MiB`. Default 512 MiB. Half of
+    /// it is for batches that wait to become durable, half for the transport's windows: with more
+    /// of it, more clients have large windows, which are fast over long distances.
+    pub network_memory: ByteSize,
+}
+
+/// What flags say; what is None was not said.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Flags {
+    /// See [`Config::data`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<PathBuf>,
+    /// See [`Config::listen`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
+    /// See [`Config::http`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<SocketAddr>,
+    /// See [`Config::create_topics`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub create_topics: Option<bool>,
+}
+
+/// The settings, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    pub(crate) data: PathBuf,
+    pub(crate) listen: SocketAddr,
+    pub(crate) http: SocketAddr,
+    pub(crate) create_topics: bool,
+    pub(crate) certificate: Certificate,
+    pub(crate) tokens: Tokens,
+    pub(crate) connections_max: usize,
+    pub(crate) window_bytes: usize,
+    pub(crate) produce_bytes: usize,
+}
+
+/// Where the certificate comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Certificate {
+    /// Made once and kept in the data directory.
+    Made,
+    /// Given by the operator.
+    Given { chain: PathBuf, key: PathBuf },
+}
+
+/// Where the accepted tokens come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Tokens {
+    /// One, made once and kept in the data directory.
+    Made,
+    /// The hashes in the operator's file.
+    Given(PathBuf),
+}
+
+impl Settings {
+    /// Merges the TOML file, the environment (pairs of name and value, of which those that begin
+    /// with `LOGMILL_` count) and flags over the defaults, and checks the result.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names the key and where it stands; [`Error::Exposed`] and
+    /// [`Error::HalfCertificate`] say which setting is missing.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        flags: &Flags,
+    ) -> Result<Self, Error> {
+        let mut figment = Figment::from(Serialized::defaults(Defaults::default()));
+        if let Some(path) = file {
+            // A missing file would merge as an empty one.
+            std::fs::metadata(path).map_err(|cause| Error::file("read", path, cause))?;
+            figment = figment.merge(Toml::file_exact(path));
+        }
+        let config: Config = figment
+            .merge(Environment::of(environment))
+            .merge(Serialized::defaults(flags))
+            .extract()
+            .map_err(Error::config)?;
+        Self::check(config)
+    }
+
+    /// Checks settings that did not come from files.
+    ///
+    /// # Errors
+    /// As [`Settings::load`].
+    pub fn check(config: Config) -> Result<Self, Error> {
+        let certificate = match (config.tls_cert, config.tls_key) {
+            (Some(chain), Some(key)) => Certificate::Given { chain, key },
+            (None, None) => Certificate::Made,
+            (None, Some(_)) => return Err(Error::HalfCertificate { missing: "tls_cert" }),
+            (Some(_), None) => return Err(Error::HalfCertificate { missing: "tls_key" }),
+        };
+        let tokens = config.token_file.map_or(Tokens::Made, Tokens::Given);
+        if let Some(address) =
+            [config.listen, config.http].into_iter().find(|address| !address.ip().is_loopback())
+        {
+            if certificate == Certificate::Made {
+                return Err(Error::Exposed { address, missing: "tls_cert and tls_key" });
+            }
+            if tokens == Tokens::Made {
+                return Err(Error::Exposed { address, missing: "token_file" });
+            }
+        }
+        let connections_max = config.connections_max as usize;
+        if connections_max == 0 {
+            return Err(Error::TooSmall { key: "connections_max", min: "1".to_owned() });
+        }
+        let half = usize::try_from(config.network_memory.as_u64() / 2).unwrap_or(usize::MAX);
+        let least = (connections_max * 2 * limits::WINDOW_BYTES_MIN as usize)
+            .max(limits::PRODUCE_CLIENT_BYTES_MAX);
+        if half < least {
+            let min = ByteSize::b(2 * least as u64).to_string();
+            return Err(Error::TooSmall { key: "network_memory", min });
+        }
+        Ok(Self {
+            data: config.data,
+            listen: config.listen,
+            http: config.http,
+            create_topics: config.create_topics,
+            certificate,
+            tokens,
+            connections_max,
+            window_bytes: half,
+            produce_bytes: half,
+        })
+    }
+
+    /// The data directory.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Whether a deploy creates topics that are missing.
+    #[must_use]
+    pub fn create_topics(&self) -> bool {
+        self.create_topics
+    }
+}
+
+impl Config {
+    /// The defaults for this data directory.
+    #[must_use]
+    pub fn new(data: PathBuf) -> Self {
+        let Defaults { listen, http, create_topics, connections_max, network_memory } =
+            Defaults::default();
+        Self {
+            data,
+            listen,
+            http,
+            create_topics,
+            tls_cert: None,
+            tls_key: None,
+            token_file: None,
+            connections_max,
+            network_memory,
+        }
+    }
+}
+
+/// The settings that have a default.
+#[derive(Serialize)]
+struct Defaults {
+    listen: SocketAddr,
+    http: SocketAddr,
+    create_topics: bool,
+    connections_max: u32,
+    network_memory: ByteSize,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7460)),
+            http: SocketAddr::from(([127, 0, 0, 1], 7461)),
+            create_topics: true,
+            connections_max: 1024,
+            network_memory: ByteSize::mib(512),
+        }
+    }
+}
+
+/// Environment variables as settings. Figment's own reads those of the process, which a test
+/// could not own.
+struct Environment(Dict);
+
+impl Environment {
+    fn of(variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        let settings = variables
+            .into_iter()
+            .filter(|(name, _)| !NOT_SETTINGS.contains(&name.as_str()))
+            .filter_map(|(name, value)| {
+                let key = name.strip_prefix(PREFIX)?.to_ascii_lowercase();
+                Some((key, value.parse::<Value>().unwrap_or_else(|never| match never {})))
+            });
+        Self(settings.collect())
+    }
+}
+
+impl Provider for Environment {
+    fn metadata(&self) -> Metadata {
+        Metadata::named("environment variable")
+            .interpolater(|_, keys| format!("{PREFIX}{}", keys.join("_").to_ascii_uppercase()))
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Profile::Default.collect(self.0.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+//! Control streams: one request, one reply.
+
+mod module_delete;
+mod module_deploy;
+mod module_describe;
+mod module_logs;
+mod module_ls;
+mod module_pause;
+mod module_resume;
+mod status;
+mod topic_create;
+mod topic_delete;
+mod topic_describe;
+mod topic_ls;
+
+use logmill_engine::Error;
+use logmill_wire::{Message, Request, Response};
+use tracing::debug;
+
+use crate::broker::Client;
+use crate::stream::FrameWriter;
+use crate::{fault, metrics};
+
+pub(crate) async fn control(client: &Client, bytes: &[u8], mut writer: FrameWriter) {
+    let request = match Request::from_bytes(bytes) {
+        Ok(request) => request,
+        Err(error) => return writer.refuse(fault::of_wire(&error)).await,
+    };
+    let operation = operation(&request);
+    metrics::request(operation);
+    match handle(client, request).await {
+        Ok(response) => {
+            debug!(operation, "answered");
+            if writer.reply(&response).await.is_ok() {
+                writer.finish().await;
+            }
+        }
+        Err(error) => {
+            debug!(operation, %error, "refused");
+            writer.refuse(fault::of_engine(&error)).await;
+        }
+    }
+}
+
+async fn handle(client: &Client, request: Request) -> Result<Response, Error> {
+    let engine = client.engine();
+    match request {
+        Request::TopicCreate { topic, partitions } => {
+            topic_create::handle(engine, &topic, partitions).await
+        }
+        Request::TopicLs => Ok(topic_ls::handle(engine)),
+        Request::TopicDescribe { topic } => topic_describe::handle(engine, &topic),
+        Request::TopicDelete { topic } => topic_delete::handle(engine, &topic).await,
+        Request::Status => Ok(status::handle(engine)),
+        Request::ModuleDeploy(deploy) => module_deploy::handle(engine, deploy).await,
+        Request::ModuleLs => Ok(module_ls::handle(engine)),
+        Request::ModuleDescribe { name } => module_describe::handle(engine, &name),
+        Request::ModulePause { name } => module_pause::handle(engine, &name).await,
+        Request::ModuleResume { name } => module_resume::handle(engine, &name).await,
+        Request::ModuleDelete { name } => module_delete::handle(engine, &name).await,
+        Request::ModuleLogs { name, after, max, wait_ms } => {
+            module_logs::handle(client, &name, after, max, wait_ms).await
+        }
+    }
+}
+
+fn operation(request: &Request) -> &'static str {
+    match request {
+        Request::TopicCreate { .. } => "topic.create",
+        Request::TopicLs => "topic.ls",
+        Request::TopicDescribe { .. } => "topic.describe",
+        Request::TopicDelete { .. } => "topic.delete",
+        Request::Status => "status",
+        Request::ModuleDeploy(_) => "module.deploy",
+        Request::ModuleLs => "module.ls",
+        Request::ModuleDescribe { .. } => "module.describe",
+        Request::ModulePause { .. } => "module.pause",
+        Request::ModuleResume { .. } => "module.resume",
+        Request::ModuleDelete { .. } => "module.delete",
+        Request::ModuleLogs { .. } => "module.logs",
+    }
+}

@@ -1,0 +1,9 @@
+//! `module.delete`: the deployment is gone, with its cursors, durably, when this is answered.
+
+use logmill_engine::{Engine, Error};
+use logmill_model::DeploymentName;
+use logmill_wire::Response;
+
+pub(super) async fn handle(engine: &Engine, name: &DeploymentName) -> Result<Response, Error> {
+    engine.delete_deployment(name).await.map(|()| Response::Done)
+}

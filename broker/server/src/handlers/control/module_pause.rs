@@ -1,0 +1,9 @@
+//! `module.pause`: the deployment stands still, durably, when this is answered.
+
+use logmill_engine::{Engine, Error};
+use logmill_model::DeploymentName;
+use logmill_wire::Response;
+
+pub(super) async fn handle(engine: &Engine, name: &DeploymentName) -> Result<Response, Error> {
+    engine.pause(name).await.map(|()| Response::Done)
+}

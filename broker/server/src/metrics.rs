@@ -1,0 +1,173 @@
+//! All metrics of the broker's face, named as the steps of a record's path: it is *received* from a
+//! producer, *acked* when it is durable (or *refused*), and *sent* to subscribers. What happens in
+//! between is recorded by the engine and the log, in the same registry.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use logmill_engine::Engine;
+use logmill_wire::{ErrorCode, StreamKind};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+use crate::limits;
+
+const CONNECTIONS: &str = "logmill_connections";
+const CONNECTIONS_TOTAL: &str = "logmill_connections_total";
+const CONNECTIONS_REFUSED: &str = "logmill_connections_refused_total";
+const STREAMS: &str = "logmill_streams";
+const RECEIVED_FRAMES: &str = "logmill_received_frames_total";
+const RECEIVED_RECORDS: &str = "logmill_received_records_total";
+const RECEIVED_BYTES: &str = "logmill_received_bytes_total";
+const ACKED_FRAMES: &str = "logmill_acked_frames_total";
+const ACK_SECONDS: &str = "logmill_ack_seconds";
+const SENT_FRAMES: &str = "logmill_sent_frames_total";
+const SENT_RECORDS: &str = "logmill_sent_records_total";
+const SENT_BYTES: &str = "logmill_sent_bytes_total";
+const REQUESTS: &str = "logmill_requests_total";
+const FAULTS: &str = "logmill_faults_total";
+const SYNCS: &str = "logmill_journal_syncs_total";
+const ENTRIES: &str = "logmill_durable_commits_total";
+const ENTRY_BYTES: &str = "logmill_durable_bytes_total";
+const JOURNAL_BYTES: &str = "logmill_journal_bytes";
+
+/// From 100 µs to 10 s: a local ack at the low end, a struggling disk at the high one.
+const SECONDS_BUCKETS: [f64; 15] =
+    [1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+/// The process's registry, installed at the first call. Servers of one process share it, since
+/// `metrics` records into one for all.
+pub(crate) fn registry() -> PrometheusHandle {
+    static REGISTRY: OnceLock<PrometheusHandle> = OnceLock::new();
+    REGISTRY.get_or_init(install).clone()
+}
+
+fn install() -> PrometheusHandle {
+    let recorder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)
+        .expect("the list of buckets is not empty")
+        .build_recorder();
+    let handle = recorder.handle();
+    if metrics::set_global_recorder(recorder).is_err() {
+        tracing::warn!("another metrics recorder is installed; /metrics stays empty");
+    }
+    describe();
+    handle
+}
+
+fn describe() {
+    describe_gauge!(CONNECTIONS, "Clients connected now.");
+    describe_counter!(CONNECTIONS_TOTAL, "Clients whose hello was accepted.");
+    describe_counter!(CONNECTIONS_REFUSED, "Connection attempts turned away, by reason.");
+    describe_gauge!(STREAMS, "Streams open now, by kind.");
+    describe_counter!(RECEIVED_FRAMES, "Batches received from producers.");
+    describe_counter!(RECEIVED_RECORDS, "Records received from producers in sound batches.");
+    describe_counter!(RECEIVED_BYTES, Unit::Bytes, "Bytes of batches received from producers.");
+    describe_counter!(ACKED_FRAMES, "Batches acknowledged as durable.");
+    describe_histogram!(ACK_SECONDS, Unit::Seconds, "From a batch received whole to its ack.");
+    describe_counter!(SENT_FRAMES, "Batches sent to subscribers.");
+    describe_counter!(SENT_RECORDS, "Records sent to subscribers.");
+    describe_counter!(SENT_BYTES, Unit::Bytes, "Bytes of batches sent to subscribers.");
+    describe_counter!(REQUESTS, "Control requests, by operation.");
+    describe_counter!(FAULTS, "Refusals told to clients, by error.");
+    describe_counter!(SYNCS, "Syncs of the journal, each for all commits that waited.");
+    describe_counter!(ENTRIES, "Commits made durable.");
+    describe_counter!(ENTRY_BYTES, Unit::Bytes, "Bytes of commits made durable.");
+    describe_gauge!(JOURNAL_BYTES, Unit::Bytes, "Bytes of the journal's files.");
+}
+
+/// Folds histograms from time to time, so that what nobody scrapes does not pile up. Never ends.
+pub(crate) async fn keep_up() {
+    let registry = registry();
+    let mut ticks = tokio::time::interval(limits::METRICS_UPKEEP);
+    loop {
+        ticks.tick().await;
+        registry.run_upkeep();
+    }
+}
+
+/// Takes over what the log counts itself: it does so for one engine, before its metrics are shown.
+pub(crate) fn poll(engine: &Engine) {
+    let stats = engine.log_stats();
+    counter!(SYNCS).absolute(stats.syncs);
+    counter!(ENTRIES).absolute(stats.entries);
+    counter!(ENTRY_BYTES).absolute(stats.bytes);
+    gauge!(JOURNAL_BYTES).set(stats.journal_bytes as f64);
+}
+
+/// Counts up while it lives.
+pub(crate) struct Open {
+    gauge: metrics::Gauge,
+}
+
+impl Open {
+    fn new(gauge: metrics::Gauge) -> Self {
+        gauge.increment(1.0);
+        Self { gauge }
+    }
+
+    /// A client whose hello was accepted.
+    pub(crate) fn connection() -> Self {
+        counter!(CONNECTIONS_TOTAL).increment(1);
+        Self::new(gauge!(CONNECTIONS))
+    }
+
+    /// A stream of a client.
+    pub(crate) fn stream(kind: StreamKind) -> Self {
+        let kind = match kind {
+            StreamKind::Hello => "hello",
+            StreamKind::Control => "control",
+            StreamKind::Produce => "produce",
+            StreamKind::Subscribe => "subscribe",
+            StreamKind::Upload => "upload",
+        };
+        Self::new(gauge!(STREAMS, "kind" => kind))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.gauge.decrement(1.0);
+    }
+}
+
+/// A connection attempt was turned away.
+pub(crate) fn connection_refused(reason: &'static str) {
+    counter!(CONNECTIONS_REFUSED, "reason" => reason).increment(1);
+}
+
+/// A batch was received whole.
+pub(crate) fn received(bytes: usize) {
+    counter!(RECEIVED_FRAMES).increment(1);
+    counter!(RECEIVED_BYTES).increment(bytes as u64);
+}
+
+/// A received batch is sound and holds these records.
+pub(crate) fn received_records(records: u32) {
+    counter!(RECEIVED_RECORDS).increment(records.into());
+}
+
+/// A batch is durable, this long after it was received.
+pub(crate) fn acked(after: Duration) {
+    counter!(ACKED_FRAMES).increment(1);
+    histogram!(ACK_SECONDS).record(after);
+}
+
+/// A batch was sent to a subscriber.
+pub(crate) fn sent(records: u32, bytes: usize) {
+    counter!(SENT_FRAMES).increment(1);
+    counter!(SENT_RECORDS).increment(records.into());
+    counter!(SENT_BYTES).increment(bytes as u64);
+}
+
+/// A control request was understood.
+pub(crate) fn request(operation: &'static str) {
+    counter!(REQUESTS, "op" => operation).increment(1);
+}
+
+/// A client was told of an error.
+pub(crate) fn fault(code: ErrorCode) {
+    counter!(FAULTS, "code" => code.name()).increment(1);
+}
