@@ -4,5 +4,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    logmill_tests::lifeline::hold();
     logmill_cli::run(std::env::args_os(), logmill_cli::Hooks::default())
 }
