@@ -82,7 +82,9 @@ pub(crate) fn build(
         let Ok(message) = serde_json::from_str::<CargoMessage>(line) else { return };
         if message.reason == "compiler-artifact" && message.manifest_path == crate_.manifest {
             let wasm = |file: &PathBuf| file.extension().is_some_and(|kind| kind == "wasm");
-            library = message.filenames.into_iter().find(wasm).or(library.take());
+            if let Some(file) = message.filenames.into_iter().find(wasm) {
+                library = Some(file);
+            }
         }
     });
     let ran = ran.map_err(|error| match error.kind() {

@@ -60,6 +60,18 @@ pub struct Built {
     pub worlds: Vec<World>,
 }
 
+impl Built {
+    fn of(path: PathBuf, component: &[u8]) -> Self {
+        let digest = Sha256::digest(component);
+        Self {
+            path,
+            bytes: component.len() as u64,
+            digest: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+            worlds: worlds(component),
+        }
+    }
+}
+
 /// Builds a module of a project, in whatever language.
 ///
 /// # Errors
@@ -67,10 +79,10 @@ pub struct Built {
 pub fn build_module(module: &Module, options: &Options<'_>) -> Result<Built, Error> {
     let built = match &module.source {
         Source::Cargo => build(&module.folder, options)?,
-        Source::Component(path) => describe(path)?,
+        Source::Component(path) => read(path)?,
         Source::Command { command, component } => {
             cargo::run_build_command(&module.name, command, &module.folder, options)?;
-            describe(component)?
+            read(component)?
         }
     };
     match module.world {
@@ -94,12 +106,12 @@ pub fn build(folder: &Path, options: &Options<'_>) -> Result<Built, Error> {
     let toolchain = toolchain::find(&crate_.folder, options)?;
     let library = cargo::build(&crate_, &toolchain, &target_folder, options)?;
     let component = encode(&library, &crate_.folder)?;
-    let path = target_folder.join("components").join(crate_.component_name());
-    write(&path, &component)?;
-    let built = describe(&path)?;
+    let built =
+        Built::of(target_folder.join("components").join(crate_.component_name()), &component);
     if built.worlds.is_empty() {
         return Err(Error::NotModule { folder: crate_.folder });
     }
+    write(&built.path, &component)?;
     Ok(built)
 }
 
@@ -123,14 +135,9 @@ fn write(path: &Path, component: &[u8]) -> Result<(), Error> {
     fs::write(&new, component).and_then(|()| fs::rename(&new, path)).map_err(failed)
 }
 
-fn describe(path: &Path) -> Result<Built, Error> {
+fn read(path: &Path) -> Result<Built, Error> {
     let bytes = fs::read(path).map_err(|error| Error::io("can't read", path, error))?;
-    Ok(Built {
-        path: path.to_owned(),
-        bytes: bytes.len() as u64,
-        digest: Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
-        worlds: worlds(&bytes),
-    })
+    Ok(Built::of(path.to_owned(), &bytes))
 }
 
 fn worlds(component: &[u8]) -> Vec<World> {

@@ -5,7 +5,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use logmill_build::{Error, Options, World, build, vendor};
-use tempfile::TempDir;
 
 const CONSUMER: &str = r#"
 use logmill_module::prelude::*;
@@ -50,19 +49,19 @@ fn options() -> Options<'static> {
     Options { target_folder: Some(repository().join("target/guests")), ..Options::default() }
 }
 
-/// A project of this library, with the repository's lock file: no other versions are fetched.
-fn project(name: &str, library: &str, manifest: &str) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let root = folder.path();
-    vendor::lay_into(&root.join("vendor/logmill")).unwrap();
-    fs::create_dir(root.join("src")).unwrap();
-    fs::write(root.join("src/lib.rs"), library).unwrap();
-    fs::copy(repository().join("Cargo.lock"), root.join("Cargo.lock")).unwrap();
+/// A project of this library, in a place of its own that stays the same, so that the SDK is not
+/// built anew each time; with the repository's lock file, so that no other versions are fetched.
+fn project(name: &str, library: &str, manifest: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    vendor::lay_into(&folder.join("vendor/logmill")).unwrap();
+    fs::create_dir_all(folder.join("src")).unwrap();
+    fs::write(folder.join("src/lib.rs"), library).unwrap();
+    fs::copy(repository().join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
     let manifest = format!(
         "[package]\nname = \"{name}\"\nedition = \"2024\"\n{manifest}\n\
          [dependencies]\nlogmill-module = {{ path = \"vendor/logmill/sdk/module\" }}\n[workspace]\n"
     );
-    fs::write(root.join("Cargo.toml"), manifest).unwrap();
+    fs::write(folder.join("Cargo.toml"), manifest).unwrap();
     folder
 }
 
@@ -81,7 +80,7 @@ fn imports(component: &Path) -> Vec<String> {
 #[test]
 fn a_project_of_its_own_becomes_a_component_that_imports_only_what_it_calls() {
     let folder = project("test-consumer", CONSUMER, CDYLIB);
-    let built = build(folder.path(), &options()).unwrap();
+    let built = build(&folder, &options()).unwrap();
     assert_eq!(built.worlds, [World::Consumer]);
     assert_eq!(built.bytes, fs::metadata(&built.path).unwrap().len());
     assert!(built.bytes < 64 * 1024, "{} bytes", built.bytes);
@@ -90,14 +89,14 @@ fn a_project_of_its_own_becomes_a_component_that_imports_only_what_it_calls() {
     let allowed = ["logmill:module/types@0.1.0", "logmill:module/log@0.1.0"];
     assert!(imports.iter().all(|import| allowed.contains(&import.as_str())), "{imports:?}");
 
-    let again = build(folder.path(), &options()).unwrap();
+    let again = build(&folder, &options()).unwrap();
     assert_eq!(again, built, "the same sources make the same bytes");
 }
 
 #[test]
 fn one_component_may_be_a_consumer_and_a_router() {
     let folder = project("test-both", &format!("{CONSUMER}{ROUTER}"), CDYLIB);
-    let built = build(folder.path(), &options()).unwrap();
+    let built = build(&folder, &options()).unwrap();
     assert_eq!(built.worlds, [World::Consumer, World::Router]);
     assert!(imports(&built.path).contains(&"logmill:module/random@0.1.0".to_owned()));
 }
@@ -105,7 +104,7 @@ fn one_component_may_be_a_consumer_and_a_router() {
 #[test]
 fn a_project_that_does_not_compile_shows_what_cargo_says() {
     let folder = project("test-broken", "pub fn broken() -> u8 { \"text\" }", CDYLIB);
-    let error = build(folder.path(), &options()).unwrap_err();
+    let error = build(&folder, &options()).unwrap_err();
     assert!(matches!(error, Error::Compile { .. }), "{error}");
     let text = error.to_string();
     assert!(text.contains("mismatched types") && text.contains("src/lib.rs:1:"), "{text}");
@@ -115,7 +114,7 @@ fn a_project_that_does_not_compile_shows_what_cargo_says() {
 #[test]
 fn a_library_that_cannot_become_a_component_says_what_to_write() {
     let folder = project("test-rlib", CONSUMER, "");
-    let error = build(folder.path(), &options()).unwrap_err();
+    let error = build(&folder, &options()).unwrap_err();
     assert!(matches!(error, Error::NotCdylib { .. }), "{error}");
 
     for (name, library) in [
@@ -123,7 +122,7 @@ fn a_library_that_cannot_become_a_component_says_what_to_write() {
         ("test-unexported", "pub use logmill_module::prelude::*;"),
     ] {
         let folder = project(name, library, CDYLIB);
-        let error = build(folder.path(), &options()).unwrap_err();
+        let error = build(&folder, &options()).unwrap_err();
         assert!(matches!(error, Error::NotModule { .. }), "{error}");
     }
 }

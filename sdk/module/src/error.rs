@@ -60,7 +60,7 @@ impl<E: Into<Box<dyn StdError>>> From<E> for Error {
         while let Some(cause) = source {
             let cause_text = cause.to_string();
             // Some errors already print their cause.
-            if !text.ends_with(&cause_text) {
+            if !text.ends_with(cause_text.as_str()) {
                 text.push_str(": ");
                 text.push_str(&cause_text);
             }
