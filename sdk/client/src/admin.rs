@@ -240,3 +240,6 @@ fn lost(error: Error, changes: bool) -> Error {
 fn wrong_answer() -> Error {
     Error::Protocol("it gives the answer to another request".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

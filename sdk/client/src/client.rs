@@ -174,3 +174,6 @@ async fn hello(connection: &Connection, options: &ConnectOptions) -> Result<Welc
     }
     Ok(welcome)
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,6 +32,8 @@ mod clock;
 mod connection_file;
 mod discover;
 mod error;
+#[cfg(test)]
+mod fake_broker;
 mod fingerprint;
 mod options;
 mod producer;

@@ -257,3 +257,6 @@ impl Producer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

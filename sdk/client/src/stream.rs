@@ -16,9 +16,8 @@ pub(crate) async fn open(
 ) -> Result<(FrameWriter, FrameReader), Error> {
     let frame = Frame::Open(kind, message.to_bytes().map_err(not_sendable)?);
     let (send, receive) = connection.open_bi().await?;
-    let mut writer = FrameWriter { stream: send, head: BytesMut::new() };
-    let reader =
-        FrameReader { stream: receive, decoder: Decoder::new(Accepts::REPLY), rest: Bytes::new() };
+    let mut writer = FrameWriter::new(send);
+    let reader = FrameReader::new(receive, Accepts::REPLY);
     match writer.send(&frame).await {
         // Stopped: the broker answers without reading on, and its answer says why.
         Ok(()) | Err(quinn::WriteError::Stopped(_)) => Ok((writer, reader)),
@@ -31,7 +30,7 @@ fn not_sendable(error: logmill_wire::Error) -> Error {
     Error::Options(error.to_string())
 }
 
-/// The frames that the broker sends on one stream.
+/// The frames that come in on one stream.
 pub(crate) struct FrameReader {
     stream: RecvStream,
     decoder: Decoder,
@@ -40,6 +39,10 @@ pub(crate) struct FrameReader {
 }
 
 impl FrameReader {
+    pub(crate) fn new(stream: RecvStream, accepts: Accepts) -> Self {
+        Self { stream, decoder: Decoder::new(accepts), rest: Bytes::new() }
+    }
+
     /// The next frame; None when the stream has ended well. Nothing is lost when this is dropped
     /// and called again.
     pub(crate) async fn next(&mut self) -> Result<Option<Frame>, Error> {
@@ -69,6 +72,14 @@ impl FrameReader {
         }
     }
 
+    /// What follows the last frame as it is, up to the end of the stream.
+    #[cfg(test)]
+    pub(crate) async fn rest(&mut self, bytes_max: usize) -> Vec<u8> {
+        let mut rest = self.rest.to_vec();
+        rest.extend(self.stream.read_to_end(bytes_max).await.unwrap());
+        rest
+    }
+
     /// Tells the broker that nothing more will be read.
     pub(crate) fn stop(&mut self) {
         // An error says that the stream has ended already.
@@ -81,13 +92,17 @@ pub(crate) fn unexpected(frame: &Frame) -> Error {
     Error::Protocol(format!("unexpected {} frame", frame.frame_type()))
 }
 
-/// The frames that the client sends on one stream.
+/// The frames that go out on one stream.
 pub(crate) struct FrameWriter {
     stream: SendStream,
     head: BytesMut,
 }
 
 impl FrameWriter {
+    pub(crate) fn new(stream: SendStream) -> Self {
+        Self { stream, head: BytesMut::new() }
+    }
+
     /// Sends one frame; waits as long as the broker's window is full. When this is dropped midway,
     /// the stream is of no further use.
     pub(crate) async fn send(&mut self, frame: &Frame) -> Result<(), quinn::WriteError> {

@@ -154,3 +154,6 @@ async fn open_feed(
     };
     Ok(Feed { partition, writer, reader, next: start, stop, events, returns: Arc::default() })
 }
+
+#[cfg(test)]
+mod tests;
