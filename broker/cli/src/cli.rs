@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
-use crate::verbs::module;
+use crate::verbs::{consume, dlq, module, produce, serve, status, topic};
 use crate::{Failure, Hooks, Output, OutputFormat, Session, logging};
 
 /// A durable log broker that runs your WebAssembly modules
@@ -31,23 +31,25 @@ struct Global {
     output: OutputFormat,
     /// The broker to talk to: a connection file, or quic://HOST:PORT
     ///
-    /// Without it: the nearest .logmill/connection.json upwards, then the one in the user's
-    /// runtime folder. quic:// takes the token from LOGMILL_TOKEN and the certificate's
-    /// fingerprint from LOGMILL_FINGERPRINT.
-    #[arg(
-        long,
-        global = true,
-        env = "LOGMILL_CONNECT",
-        hide_env_values = true,
-        value_name = "FILE|quic://HOST:PORT"
-    )]
+    /// Without it: LOGMILL_CONNECT, then the nearest .logmill/connection.json upwards, then the
+    /// one in the user's runtime folder. quic:// takes the token from LOGMILL_TOKEN and the
+    /// certificate's fingerprint from LOGMILL_FINGERPRINT.
+    #[arg(long, global = true, value_name = "FILE|quic://HOST:PORT")]
     connect: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Serve(serve::Args),
+    Status(status::Args),
+    #[command(subcommand)]
+    Topic(topic::Verb),
+    Produce(produce::Args),
+    Consume(consume::Args),
     #[command(subcommand)]
     Module(module::Verb),
+    #[command(subcommand)]
+    Dlq(dlq::Verb),
 }
 
 /// Why there is no command to run.
@@ -77,6 +79,7 @@ impl Cli {
         let output = Output::stdout(self.global.output);
         let mut session = Session::new(output, self.global.connect, hooks);
         logging::start(match self.verb {
+            Verb::Serve(_) => logging::Level::Broker,
             _ => logging::Level::Command,
         })?;
         self.verb.run(&mut session).await?;
@@ -87,7 +90,13 @@ impl Cli {
 impl Verb {
     async fn run(self, session: &mut Session) -> Result<(), Failure> {
         match self {
+            Self::Serve(args) => args.run(session).await,
+            Self::Status(args) => args.run(session).await,
+            Self::Topic(verb) => verb.run(session).await,
+            Self::Produce(args) => args.run(session).await,
+            Self::Consume(args) => args.run(session).await,
             Self::Module(verb) => verb.run(session).await,
+            Self::Dlq(verb) => verb.run(session).await,
         }
     }
 }

@@ -22,6 +22,12 @@ pub enum Failure {
     StdoutClosed,
 }
 
+impl From<logmill_client::Error> for Failure {
+    fn from(error: logmill_client::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
 impl Failure {
     /// A usage error, from anything that says what is wrong.
     pub fn usage(what: impl std::fmt::Display) -> Self {

@@ -9,7 +9,7 @@ use std::io::{self, BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use logmill_model::{Record, Timestamp};
+use logmill_model::Record;
 use tokio::sync::mpsc;
 
 use crate::Failure;
@@ -47,26 +47,30 @@ pub(crate) enum Stop {
     Io { number: u64, why: io::Error },
 }
 
+/// A line that is a record.
+#[derive(Debug)]
+pub(crate) struct Line {
+    /// Its number in the source, from 1.
+    pub(crate) number: u64,
+    pub(crate) record: Record,
+}
+
 /// The records of a source, in order.
 #[derive(Debug)]
 pub(crate) struct Records {
-    groups: mpsc::Receiver<Result<Vec<Record>, Stop>>,
+    groups: mpsc::Receiver<Result<Vec<Line>, Stop>>,
 }
 
 impl Records {
     /// Opens the source and begins to read.
-    pub(crate) fn open(
-        source: &Source,
-        mapping: Mapping,
-        now: fn() -> Timestamp,
-    ) -> Result<Self, Failure> {
-        Ok(Self::read(open(source)?, mapping, now))
+    pub(crate) fn open(source: &Source, mapping: Mapping) -> Result<Self, Failure> {
+        Ok(Self::read(open(source)?, mapping))
     }
 
-    fn read(bytes: Box<dyn Read + Send>, mapping: Mapping, now: fn() -> Timestamp) -> Self {
+    fn read(bytes: Box<dyn Read + Send>, mapping: Mapping) -> Self {
         let (sender, groups) = mpsc::channel(GROUPS_MAX);
         let lines = BufReader::with_capacity(GROUP_BYTES, bytes);
-        let mut reader = Reader { lines, mapping, now, number: 0 };
+        let mut reader = Reader { lines, mapping, number: 0 };
         tokio::task::spawn_blocking(move || {
             loop {
                 let (records, end) = reader.group();
@@ -86,7 +90,7 @@ impl Records {
     }
 
     /// The next records; None at the end of the source.
-    pub(crate) async fn next(&mut self) -> Option<Result<Vec<Record>, Stop>> {
+    pub(crate) async fn next(&mut self) -> Option<Result<Vec<Line>, Stop>> {
         self.groups.recv().await
     }
 }
@@ -103,7 +107,6 @@ fn open(source: &Source) -> Result<Box<dyn Read + Send>, Failure> {
 struct Reader {
     lines: BufReader<Box<dyn Read + Send>>,
     mapping: Mapping,
-    now: fn() -> Timestamp,
     number: u64,
 }
 
@@ -114,28 +117,29 @@ enum End {
     Stop(Stop),
 }
 
-enum Line {
-    Record(Record, usize),
+/// What was read.
+enum Piece {
+    Line(Line, usize),
     Blank,
-    None,
+    End,
 }
 
 impl Reader {
     /// The records that can be read without waiting, at least one unless it ends there.
-    fn group(&mut self) -> (Vec<Record>, End) {
+    fn group(&mut self) -> (Vec<Line>, End) {
         let (mut records, mut bytes) = (Vec::new(), 0);
         loop {
             match self.line() {
-                Ok(Line::Record(record, line_bytes)) => {
-                    records.push(record);
+                Ok(Piece::Line(line, line_bytes)) => {
+                    records.push(line);
                     bytes += line_bytes;
                     // What is not in memory yet may take long to come.
                     if bytes >= GROUP_BYTES || !self.has_whole_line() {
                         return (records, End::More);
                     }
                 }
-                Ok(Line::Blank) => {}
-                Ok(Line::None) => return (records, End::Source),
+                Ok(Piece::Blank) => {}
+                Ok(Piece::End) => return (records, End::Source),
                 Err(stop) => return (records, End::Stop(stop)),
             }
         }
@@ -145,14 +149,14 @@ impl Reader {
         self.lines.buffer().contains(&b'\n')
     }
 
-    fn line(&mut self) -> Result<Line, Stop> {
+    fn line(&mut self) -> Result<Piece, Stop> {
         self.number += 1;
         let number = self.number;
         let mut line = Vec::new();
         let read = (&mut self.lines).take(LINE_BYTES_MAX + 1).read_until(b'\n', &mut line);
         let bytes = read.map_err(|why| Stop::Io { number, why })?;
         if bytes == 0 {
-            return Ok(Line::None);
+            return Ok(Piece::End);
         }
         if line.last() == Some(&b'\n') {
             line.pop();
@@ -160,9 +164,9 @@ impl Reader {
         if line.len() as u64 > LINE_BYTES_MAX {
             return Err(Stop::LongLine { number });
         }
-        match self.mapping.record(&line, (self.now)()) {
-            Ok(Some(record)) => Ok(Line::Record(record, bytes)),
-            Ok(None) => Ok(Line::Blank),
+        match self.mapping.record(&line) {
+            Ok(Some(record)) => Ok(Piece::Line(Line { number, record }, bytes)),
+            Ok(None) => Ok(Piece::Blank),
             Err(why) => Err(Stop::Line { number, why }),
         }
     }
@@ -189,11 +193,11 @@ mod tests {
     async fn groups(pieces: &[&'static str], format: LineFormat) -> (Vec<Vec<String>>, Option<Stop>) {
         let pieces = pieces.iter().map(|piece| piece.as_bytes()).collect();
         let mapping = Mapping { format, ..Mapping::default() };
-        let mut records = Records::read(Box::new(Pieces(pieces)), mapping, || Timestamp(1));
+        let mut records = Records::read(Box::new(Pieces(pieces)), mapping);
         let mut groups = Vec::new();
         while let Some(group) = records.next().await {
-            let text = |record: Record| {
-                String::from_utf8(record.value.unwrap_or_default().to_vec()).unwrap()
+            let text = |line: Line| {
+                String::from_utf8(line.record.value.unwrap_or_default().to_vec()).unwrap()
             };
             match group {
                 Ok(group) => groups.push(group.into_iter().map(text).collect()),
@@ -221,7 +225,7 @@ mod tests {
     async fn a_line_without_end_is_not_taken_into_memory() {
         let endless = io::repeat(b'x');
         let mut records =
-            Records::read(Box::new(endless), Mapping::default(), || Timestamp(1));
+            Records::read(Box::new(endless), Mapping::default());
         let stop = records.next().await.unwrap().unwrap_err();
         assert!(matches!(stop, Stop::LongLine { number: 1 }));
     }

@@ -6,9 +6,10 @@
 //! Stdout is written by [`Output`] alone, and errors are one line on stderr, written here.
 #![forbid(unsafe_code)]
 
+mod broker;
 mod cli;
 mod confirm;
-mod connection;
+mod connection_file;
 mod error;
 mod hooks;
 mod input;
@@ -19,8 +20,10 @@ mod pointer;
 mod project;
 mod quantity;
 mod record_json;
+mod record_text;
 mod session;
 mod terminal;
+mod time;
 mod verbs;
 
 use std::ffi::OsString;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use logmill_model::{Header, Record, Timestamp};
+use logmill_model::{Header, Record};
 use serde_json::value::RawValue;
 
 use crate::pointer::Pointer;
@@ -68,28 +68,23 @@ impl Mapping {
             || !self.headers.is_empty()
     }
 
-    /// The record of a line (without its line end), made `now`; None for a blank line that is
-    /// not a value in its own right.
-    pub(crate) fn record(&self, line: &[u8], now: Timestamp) -> Result<Option<Record>, BadLine> {
+    /// The record of a line (without its line end); None for a blank line that is not a value in
+    /// its own right. Unless the line says when the record was made, it is made when it is sent.
+    pub(crate) fn record(&self, line: &[u8]) -> Result<Option<Record>, BadLine> {
         let is_json = self.format != LineFormat::Lines || self.has_pointers();
         if is_json && line.trim_ascii().is_empty() {
             return Ok(None);
         }
         let mut record = match self.format {
-            LineFormat::Record => {
-                record_json::read_record(line, now).map_err(BadLine::NotRecord)?
-            }
-            _ if is_json => self.pointed(line, now).map_err(BadLine::NotJson)?,
-            _ => {
-                let value = Some(Bytes::copy_from_slice(line));
-                Record { value, create_ts: now, ..Record::default() }
-            }
+            LineFormat::Record => record_json::read_record(line).map_err(BadLine::NotRecord)?,
+            _ if is_json => self.pointed(line).map_err(BadLine::NotJson)?,
+            _ => Record { value: Some(Bytes::copy_from_slice(line)), ..Record::default() },
         };
         record.headers.splice(0..0, self.fixed_headers.iter().cloned());
         Ok(Some(record))
     }
 
-    fn pointed(&self, line: &[u8], now: Timestamp) -> Result<Record, serde_json::Error> {
+    fn pointed(&self, line: &[u8]) -> Result<Record, serde_json::Error> {
         let document: &RawValue = serde_json::from_slice(line)?;
         let find = |pointer: &Option<Pointer>| match pointer {
             Some(pointer) => pointer.bytes(document),
@@ -105,15 +100,13 @@ impl Mapping {
             headers.extend(pointer.bytes(document)?.map(|value| Header::new(name, value)));
         }
         headers.extend(find(&self.idempotency_key)?.map(|key| Header::new(IDEMPOTENCY_KEY, key)));
-        Ok(Record { key: find(&self.key)?, value, headers, create_ts: now })
+        Ok(Record { key: find(&self.key)?, value, headers, ..Record::default() })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const NOW: Timestamp = Timestamp(7);
 
     fn pointer(text: &str) -> Pointer {
         text.parse().unwrap()
@@ -133,7 +126,7 @@ mod tests {
     #[test]
     fn pointers_choose_the_parts_of_a_record() {
         let line = br#"{"event":"push","delivery":"d1","payload":{"repository":{"full_name":"o/r"}}}"#;
-        let record = webhooks().record(line, NOW).unwrap().unwrap();
+        let record = webhooks().record(line).unwrap().unwrap();
         assert_eq!(
             record,
             Record {
@@ -144,7 +137,7 @@ mod tests {
                     Header::new("event", "push"),
                     Header::new("idempotency-key", "d1"),
                 ],
-                create_ts: NOW,
+                ..Record::default()
             }
         );
     }
@@ -152,7 +145,7 @@ mod tests {
     #[test]
     fn what_a_pointer_does_not_find_is_absent() {
         let line = br#"{"event":null,"payload":{"id":1}}"#;
-        let record = webhooks().record(line, NOW).unwrap().unwrap();
+        let record = webhooks().record(line).unwrap().unwrap();
         assert_eq!(record.key, None);
         assert_eq!(record.value, Some(r#"{"id":1}"#.into()));
         assert_eq!(record.headers, vec![Header::new("from", "test")]);
@@ -170,7 +163,7 @@ mod tests {
             (keyed(LineFormat::Ndjson), " {\"id\":1}", Some("1"), "{\"id\":1}"),
             (plain(LineFormat::Record), "{\"key\":\"k\",\"value\":\"v\"}", Some("k"), "v"),
         ] {
-            let record = mapping.record(line.as_bytes(), NOW).unwrap().unwrap();
+            let record = mapping.record(line.as_bytes()).unwrap().unwrap();
             assert_eq!(record.key.as_deref(), key.map(str::as_bytes), "{line}");
             assert_eq!(record.value.as_deref(), Some(value.as_bytes()), "{line}");
         }
@@ -180,18 +173,18 @@ mod tests {
     fn blank_lines_are_skipped_where_json_is_asked() {
         for format in [LineFormat::Ndjson, LineFormat::Record] {
             let mapping = Mapping { format, ..Mapping::default() };
-            assert_eq!(mapping.record(b" \r", NOW).unwrap(), None);
+            assert_eq!(mapping.record(b" \r").unwrap(), None);
         }
     }
 
     #[test]
     fn a_line_that_is_not_json_says_where_it_goes_wrong() {
-        let text = |line: &[u8]| webhooks().record(line, NOW).unwrap_err().to_string();
+        let text = |line: &[u8]| webhooks().record(line).unwrap_err().to_string();
         assert_eq!(text(b"{\"a\":1,}"), "is not JSON (key must be a string at column 8)");
         assert!(text(b"{} {}").contains("trailing characters"));
         assert!(text(b"\"\xff\"").starts_with("is not JSON"));
         let records = Mapping { format: LineFormat::Record, ..Mapping::default() };
-        let error = records.record(b"{\"vlaue\":1}", NOW).unwrap_err().to_string();
+        let error = records.record(b"{\"vlaue\":1}").unwrap_err().to_string();
         assert!(error.starts_with("is not a record") && error.contains("vlaue"), "{error}");
     }
 }

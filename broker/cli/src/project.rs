@@ -1,10 +1,8 @@
 //! The modules that a command names by a folder or a file, and their components.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Context as _;
-use indicatif::{ProgressBar, ProgressStyle};
 use logmill_build::project::{Deploy, Input, Module, Source};
 use logmill_build::{Built, Options, Progress, Project};
 
@@ -74,7 +72,8 @@ fn read(path: &PathBuf) -> Result<Vec<u8>, Failure> {
 }
 
 fn build(module: &Module) -> Result<Built, Failure> {
-    let spinner = spinner(&module.name);
+    let spinner = terminal::spinner("{spinner} building {prefix} {wide_msg:.dim}");
+    spinner.set_prefix(module.name.clone());
     let may_install = |command: &str| spinner.suspend(|| may_install(command));
     let progress = |progress: Progress<'_>| match progress {
         Progress::Note(text) => spinner.suspend(|| terminal::note(text)),
@@ -85,15 +84,6 @@ fn build(module: &Module) -> Result<Built, Failure> {
     let built = logmill_build::build_module(module, &options);
     spinner.finish_and_clear();
     built.map_err(failure)
-}
-
-/// A line that shows what the compiler does; hidden where stderr is no terminal.
-fn spinner(name: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{spinner} building {prefix} {wide_msg:.dim}")
-        .unwrap_or_else(|_| ProgressStyle::default_spinner());
-    let spinner = ProgressBar::new_spinner().with_style(style).with_prefix(name.to_owned());
-    spinner.enable_steady_tick(Duration::from_millis(120));
-    spinner
 }
 
 /// Installing is announced, and asked about where there is somebody to ask.

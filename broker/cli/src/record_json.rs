@@ -159,8 +159,8 @@ struct ReadRecord {
     _append_ts: serde::de::IgnoredAny,
 }
 
-/// Reads a record of this form; one without a create time was made `now`.
-pub(crate) fn read_record(line: &[u8], now: Timestamp) -> Result<Record, serde_json::Error> {
+/// Reads a record of this form. Without a create time it has 0, which is no time.
+pub(crate) fn read_record(line: &[u8]) -> Result<Record, serde_json::Error> {
     // Serde would read an array as the fields in order.
     if !line.trim_ascii_start().starts_with(b"{") {
         return Err(serde::de::Error::custom("a record is a JSON object"));
@@ -170,7 +170,7 @@ pub(crate) fn read_record(line: &[u8], now: Timestamp) -> Result<Record, serde_j
         key: read.key.map(|blob| blob.0),
         value: read.value.map(|blob| blob.0),
         headers: read.headers.into_iter().map(|(name, blob)| Header::new(name, blob.0)).collect(),
-        create_ts: read.create_ts.unwrap_or(now),
+        create_ts: read.create_ts.unwrap_or_default(),
     })
 }
 
@@ -206,14 +206,14 @@ mod tests {
         ] {
             let printed = serde_json::to_string(&PlacedRecord::new(PLACE, &record)).unwrap();
             assert_eq!(printed, expected);
-            assert_eq!(read_record(printed.as_bytes(), Timestamp(1)).unwrap(), record);
+            assert_eq!(read_record(printed.as_bytes()).unwrap(), record);
         }
     }
 
     #[test]
     fn a_record_is_read_with_what_it_has() {
-        let read = |text: &str| read_record(text.as_bytes(), Timestamp(42));
-        assert_eq!(read("{}").unwrap().create_ts, Timestamp(42));
+        let read = |text: &str| read_record(text.as_bytes());
+        assert_eq!(read("{}").unwrap().create_ts, Timestamp::ZERO);
         assert_eq!(read(r#"{"value":"v"}"#).unwrap().value, Some("v".into()));
         for bad in [
             r#"{"valve":"v"}"#,

@@ -1,3 +1,9 @@
 //! The verbs, a file each.
 
+pub(crate) mod consume;
+pub(crate) mod dlq;
 pub(crate) mod module;
+pub(crate) mod produce;
+pub(crate) mod serve;
+pub(crate) mod status;
+pub(crate) mod topic;

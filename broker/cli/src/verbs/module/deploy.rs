@@ -5,7 +5,7 @@ mod settings;
 use std::path::{Path, PathBuf};
 
 use logmill_build::project::Module;
-use logmill_client::Client;
+use logmill_client::Admin;
 use logmill_model::{Deployed, DeploymentName, World};
 
 use crate::project::{self, Component, Target};
@@ -62,9 +62,9 @@ impl Args {
             check_fit(&plan.flags, &module, &component)?;
             ready.push((module, component));
         }
-        let client = session.client().await?;
+        let admin = session.admin().await?;
         for (module, component) in ready {
-            let deployed = deploy(&client, &module, component, &plan.flags).await?;
+            let deployed = deploy(&admin, &module, component, &plan.flags).await?;
             session.output.json(&deployed)?;
             session.output.text(told(&deployed))?;
         }
@@ -120,16 +120,16 @@ fn model_world(world: logmill_build::World) -> World {
 
 /// Uploads a component and deploys it as the flags and the project file say.
 pub(crate) async fn deploy(
-    client: &Client,
+    admin: &Admin,
     module: &Module,
     component: Component,
     flags: &Flags,
 ) -> Result<Deployed, Failure> {
     let name: DeploymentName = module.name.parse().map_err(Failure::usage)?;
-    let uploaded = client.upload_module(component.bytes.into()).await?;
+    let uploaded = admin.upload(component.bytes.into()).await?;
     let world = module.world.map(model_world);
     let request = flags.request(name, uploaded.digest, world, &module.deploy)?;
-    Ok(client.deploy(request).await?)
+    Ok(admin.deploy(request).await?)
 }
 
 /// What was deployed, for people.

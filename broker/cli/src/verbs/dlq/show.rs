@@ -1,0 +1,64 @@
+//! `logmill dlq show`.
+
+use logmill_model::DeploymentName;
+
+use super::{Letter, Letters};
+use crate::record_json::{Place, PlacedRecord};
+use crate::{Failure, Output, Session, record_text, time};
+
+/// Show a deployment's dead letters and why they died
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  logmill dlq show triage --reason rejected --max 10")]
+pub(crate) struct Args {
+    /// The deployment
+    name: DeploymentName,
+    /// Only those of this reason, as in rejected, retry, error, trap, deadline, memory
+    #[arg(long, value_name = "R")]
+    reason: Option<String>,
+    /// How many at most
+    #[arg(long, value_name = "N")]
+    max: Option<usize>,
+}
+
+impl Args {
+    pub(super) async fn run(self, session: &mut Session) -> Result<(), Failure> {
+        let client = session.client().await?;
+        let deployment = client.admin().deployment(self.name.clone()).await?;
+        let topic = deployment.settings.dlq.to_string();
+        let mut letters = Letters::of(&client, &deployment).await?;
+        let mut rest = self.max.unwrap_or(usize::MAX);
+        while rest > 0 {
+            let Some(letter) = letters.next().await? else { break };
+            if self.reason.as_ref().is_none_or(|reason| *reason == letter.death.reason) {
+                show(&mut session.output, &topic, &letter)?;
+                rest -= 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn show(output: &mut Output, topic: &str, letter: &Letter) -> Result<(), Failure> {
+    let Letter { consumed, death } = letter;
+    if output.is_json() {
+        let place = Place {
+            topic,
+            partition: consumed.partition,
+            offset: consumed.offset,
+            append_ts: consumed.append_ts,
+        };
+        return output.json(&PlacedRecord::new(place, &consumed.record).with_death(death));
+    }
+    let (at, source) = (time::shown(death.last_failed_ts), &death.source);
+    output.text(format_args!(
+        "{topic}/{}@{}  {at}  {} after {} attempts: {}",
+        consumed.partition, consumed.offset, death.reason, death.attempts, death.detail
+    ))?;
+    output.text(format_args!(
+        "  was {}/{}@{}, given up by {} version {}",
+        source.topic, source.partition, source.offset, death.deployment, death.version
+    ))?;
+    let mut record = consumed.record.clone();
+    record.headers.retain(|header| !header.name.starts_with("dlq-"));
+    output.text(format_args!("  {}", record_text::shown(&record)))
+}

@@ -1,0 +1,94 @@
+//! `logmill status`: what one asks at 3 a.m.
+
+use logmill_model::{BrokerStatus, DeploymentDescription, DeploymentStatus, TopicName, World};
+use serde::Serialize;
+
+use crate::quantity::shown_bytes;
+use crate::verbs::module::ls;
+use crate::{Failure, Output, Session, time};
+
+/// Show how the broker is: disk, topics, lag, what stands still, dead letters
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  logmill status")]
+pub(crate) struct Args {}
+
+/// The broker's own words, and what follows from them.
+#[derive(Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    status: &'a BrokerStatus,
+    /// Records that consumers have still to handle.
+    lag: u64,
+    open_dead_letters: u64,
+}
+
+impl Args {
+    pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
+        let status = session.admin().await?.status().await?;
+        let report = Report {
+            lag: status.deployments.iter().map(ls::lag).sum(),
+            open_dead_letters: open_dead_letters(&status),
+            status: &status,
+        };
+        session.output.json(&report)?;
+        show(&mut session.output, &report)
+    }
+}
+
+/// What lies in the topics of dead letters. Nothing but a deployment's end takes a record out.
+fn open_dead_letters(status: &BrokerStatus) -> u64 {
+    let consumers = status.deployments.iter().filter(|it| it.world == World::Consumer);
+    let mut topics: Vec<&TopicName> = consumers.map(|it| &it.settings.dlq).collect();
+    topics.sort_unstable();
+    topics.dedup();
+    let known = status.topics.iter().filter(|topic| topics.contains(&&topic.name));
+    known.flat_map(|topic| &topic.partitions).map(|it| it.start.distance_to(it.end)).sum()
+}
+
+fn show(output: &mut Output, report: &Report<'_>) -> Result<(), Failure> {
+    let status = report.status;
+    output.text(format_args!(
+        "logmill {}, up {}, start {} of cluster {}",
+        status.version,
+        time::shown_span(status.uptime_ms),
+        status.epoch,
+        status.cluster
+    ))?;
+    output.text(format_args!(
+        "journal {}, free {}, durable commits {}",
+        shown_bytes(status.journal_bytes),
+        shown_bytes(status.disk_free_bytes),
+        status.durable_csn
+    ))?;
+    output.text(format_args!(
+        "lag {}, open dead letters {}",
+        report.lag, report.open_dead_letters
+    ))?;
+    for deployment in status.deployments.iter().filter(|it| stands_still(it)) {
+        let reason = deployment.reason.as_deref().unwrap_or("no reason given");
+        let (name, state) = (&deployment.name, deployment.state.as_str());
+        output.text(format_args!("{state}: {name}: {reason}"))?;
+    }
+    let waiting = status.deployments.iter().flat_map(|it| it.lanes.iter().map(move |lane| (it, lane)));
+    for (deployment, lane) in waiting {
+        if let Some(why) = &lane.waiting {
+            let (name, topic, partition) = (&deployment.name, &lane.topic, lane.partition);
+            output.text(format_args!("waiting: {name} on {topic}/{partition}: {why}"))?;
+        }
+    }
+    output.text("")?;
+    let topics = status.topics.iter().map(|topic| {
+        let records: u64 = topic.partitions.iter().map(|it| it.start.distance_to(it.end)).sum();
+        vec![topic.name.to_string(), topic.partitions.len().to_string(), records.to_string()]
+    });
+    output.table(&["topic", "partitions", "records"], topics.collect())?;
+    if status.deployments.is_empty() {
+        return Ok(());
+    }
+    output.text("")?;
+    output.table(&ls::HEAD, status.deployments.iter().map(ls::row).collect())
+}
+
+fn stands_still(deployment: &DeploymentDescription) -> bool {
+    matches!(deployment.state, DeploymentStatus::Failed | DeploymentStatus::Paused)
+}

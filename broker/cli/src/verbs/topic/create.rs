@@ -1,0 +1,28 @@
+//! `logmill topic create`.
+
+use logmill_model::TopicName;
+
+use crate::{Failure, Session};
+
+/// Make a topic
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  logmill topic create orders --partitions 4")]
+pub(crate) struct Args {
+    /// Its name
+    topic: TopicName,
+    /// How many partitions it has: order holds within one, and each is handled on its own
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    partitions: u32,
+}
+
+impl Args {
+    pub(super) async fn run(self, session: &mut Session) -> Result<(), Failure> {
+        let topic = session.admin().await?.create_topic(self.topic, self.partitions).await?;
+        session.output.json(&topic)?;
+        let partitions = match topic.partitions.len() {
+            1 => "1 partition".to_owned(),
+            several => format!("{several} partitions"),
+        };
+        session.output.text(format_args!("created topic {} with {partitions}", topic.name))
+    }
+}

@@ -1,0 +1,28 @@
+//! `logmill topic describe`.
+
+use logmill_model::TopicName;
+
+use crate::time::shown;
+use crate::{Failure, Session};
+
+/// Show a topic and its partitions
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  logmill topic describe orders")]
+pub(crate) struct Args {
+    /// The topic
+    topic: TopicName,
+}
+
+impl Args {
+    pub(super) async fn run(self, session: &mut Session) -> Result<(), Failure> {
+        let topic = session.admin().await?.topic(self.topic).await?;
+        session.output.json(&topic)?;
+        session.output.text(format_args!("{}, created {}", topic.name, shown(topic.created_ts)))?;
+        let rows = topic.partitions.iter().map(|it| {
+            let records = it.start.distance_to(it.end);
+            [it.partition.to_string(), it.start.to_string(), it.end.to_string(), records.to_string()]
+                .to_vec()
+        });
+        session.output.table(&["partition", "start", "end", "records"], rows.collect())
+    }
+}
