@@ -1,6 +1,8 @@
 //! Real projects, built as `logmill module new` lays them down: outside the repository, with the
 //! SDK carried along, in the target folder that all modules share.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
