@@ -13,9 +13,9 @@
 //! |---:|---:|---|
 //! | 0 | 4 | magic, `LMEN` |
 //! | 4 | 1 | version, 1 |
-//! | 5 | 1 | kind: 1 commit, 2 checkpoint, 3 seal, 4 recovered |
+//! | 5 | 1 | kind: 1 commit, 2 checkpoint, 3 recovered; a seal: 4 rolled, 5 stopped, 6 superseded |
 //! | 6 | 2 | shard |
-//! | 8 | 4 | header CRC: CRC-32C of the file's salt, the entry CRC, and the durable CSN |
+//! | 8 | 4 | header CRC: CRC-32C of the file's salt and all the header but this field |
 //! | 12 | 4 | entry CRC of the commit before, 0 for the first |
 //! | 16 | 4 | length of the entry in bytes, a multiple of 8 |
 //! | 20 | 4 | appends |
@@ -24,8 +24,7 @@
 //! | 40 | 8 | time, ms since the Unix epoch |
 //! | 48 | 8 | durable CSN: the newest commit known durable when this was written |
 //! | 56 | 4 | key id, 0: not encrypted |
-//! | 60 | 1 | why a file was sealed: 1 rolled, 2 stopped, 3 superseded; 0 for other kinds |
-//! | 61 | 3 | 0 |
+//! | 60 | 4 | CRC-32C of the table |
 //!
 //! | at | bytes | row |
 //! |---:|---:|---|
@@ -34,9 +33,10 @@
 //! | 12 | 4 | 0 |
 //! | 16 | 64 | envelope, with the batch's length and checksum |
 //!
-//! The *entry CRC* is the identity of a commit: the CRC-32C of its table, then of its header
-//! without header CRC and durable CSN (bytes 0–7, 12–47, 56–63). It is the same in every copy of the
-//! commit, whatever file that lies in. The *header CRC* binds it to one file.
+//! The *entry CRC* is the identity of a commit: the CRC-32C of its header without header CRC and
+//! durable CSN (bytes 0–7, 12–47, 56–63), and through the table's CRC of all that the commit says.
+//! It is the same in every copy of the commit, whatever file that lies in. The *header CRC* binds it
+//! to one file, and can be checked without the table.
 //!
 //! A checkpoint, a seal and a recovery's completion record are bare headers. **They are written
 //! only when all that lies before them in the file is durable**, so a whole one proves that.
@@ -95,25 +95,25 @@ pub(crate) enum SealReason {
 }
 
 impl Kind {
-    fn codes(self) -> [u8; 2] {
+    fn code(self) -> u8 {
         match self {
-            Self::Commit => [1, 0],
-            Self::Checkpoint => [2, 0],
-            Self::Seal(SealReason::Rolled) => [3, 1],
-            Self::Seal(SealReason::Stopped) => [3, 2],
-            Self::Seal(SealReason::Superseded) => [3, 3],
-            Self::Recovered => [4, 0],
+            Self::Commit => 1,
+            Self::Checkpoint => 2,
+            Self::Recovered => 3,
+            Self::Seal(SealReason::Rolled) => 4,
+            Self::Seal(SealReason::Stopped) => 5,
+            Self::Seal(SealReason::Superseded) => 6,
         }
     }
 
-    fn from_codes(codes: [u8; 2]) -> Option<Self> {
-        Some(match codes {
-            [1, 0] => Self::Commit,
-            [2, 0] => Self::Checkpoint,
-            [3, 1] => Self::Seal(SealReason::Rolled),
-            [3, 2] => Self::Seal(SealReason::Stopped),
-            [3, 3] => Self::Seal(SealReason::Superseded),
-            [4, 0] => Self::Recovered,
+    fn from_code(code: u8) -> Option<Self> {
+        Some(match code {
+            1 => Self::Commit,
+            2 => Self::Checkpoint,
+            3 => Self::Recovered,
+            4 => Self::Seal(SealReason::Rolled),
+            5 => Self::Seal(SealReason::Stopped),
+            6 => Self::Seal(SealReason::Superseded),
             _ => return None,
         })
     }
@@ -131,16 +131,19 @@ pub(crate) struct EntryHeader {
     pub(crate) epoch: Epoch,
     pub(crate) time: Timestamp,
     pub(crate) durable_csn: Csn,
+    pub(crate) table_crc: u32,
 }
+
+/// CRC-32C of a table without rows.
+pub(crate) const EMPTY_TABLE_CRC: u32 = 0;
 
 impl EntryHeader {
     /// The header's bytes and the entry CRC.
-    pub(crate) fn encode(&self, table_crc: u32, salt: Salt) -> ([u8; ENTRY_HEADER_BYTES], u32) {
+    pub(crate) fn encode(&self, salt: Salt) -> ([u8; ENTRY_HEADER_BYTES], u32) {
         let mut bytes = [0; ENTRY_HEADER_BYTES];
-        let [kind, reason] = self.kind.codes();
         bytes[..4].copy_from_slice(&MAGIC);
         bytes[4] = VERSION;
-        bytes[5] = kind;
+        bytes[5] = self.kind.code();
         bytes[6..8].copy_from_slice(&self.shard.0.to_le_bytes());
         bytes[12..16].copy_from_slice(&self.prev_crc.to_le_bytes());
         bytes[16..20].copy_from_slice(&self.length.to_le_bytes());
@@ -149,11 +152,54 @@ impl EntryHeader {
         bytes[32..40].copy_from_slice(&self.epoch.0.to_le_bytes());
         bytes[40..48].copy_from_slice(&self.time.0.to_le_bytes());
         bytes[48..56].copy_from_slice(&self.durable_csn.0.to_le_bytes());
-        bytes[60] = reason;
-        let entry_crc = entry_crc(table_crc, &bytes);
-        let header_crc = header_crc(salt, entry_crc, &bytes[48..56]);
+        bytes[60..].copy_from_slice(&self.table_crc.to_le_bytes());
+        let header_crc = header_crc(salt, &bytes);
         bytes[8..12].copy_from_slice(&header_crc.to_le_bytes());
-        (bytes, entry_crc)
+        (bytes, entry_crc(&bytes))
+    }
+
+    /// Reads a header, and the entry CRC with it, and checks what can be checked without the table.
+    pub(crate) fn decode(
+        raw: &[u8; ENTRY_HEADER_BYTES],
+        salt: Salt,
+    ) -> Result<(Self, u32), &'static str> {
+        if raw[..4] != MAGIC {
+            return Err("there is no entry");
+        }
+        if u32_at(raw, 8) != header_crc(salt, raw) {
+            return Err("the checksum of the entry's header is wrong");
+        }
+        if raw[4] != VERSION || u32_at(raw, 56) != 0 {
+            return Err("the entry has an unknown version or flags");
+        }
+        let header = Self {
+            kind: Kind::from_code(raw[5]).ok_or("the entry has an unknown kind")?,
+            shard: ShardId(u16_at(raw, 6)),
+            prev_crc: u32_at(raw, 12),
+            length: u32_at(raw, 16),
+            appends: u32_at(raw, 20),
+            csn: Csn(u64_at(raw, 24)),
+            epoch: Epoch(u64_at(raw, 32)),
+            time: Timestamp(u64_at(raw, 40)),
+            durable_csn: Csn(u64_at(raw, 48)),
+            table_crc: u32_at(raw, 60),
+        };
+        header.check_lengths()?;
+        Ok((header, entry_crc(raw)))
+    }
+
+    fn check_lengths(&self) -> Result<(), &'static str> {
+        let length = self.length as usize;
+        if length > limits::COMMIT_BYTES_MAX || !length.is_multiple_of(ALIGNMENT) {
+            return Err("the entry has an impossible length");
+        }
+        if self.appends as usize > limits::APPENDS_MAX || length < self.head_bytes() {
+            return Err("the entry has more appends than it has room for");
+        }
+        if self.kind != Kind::Commit && length != ENTRY_HEADER_BYTES {
+            return Err("only a commit is longer than its header");
+        }
+        Ok(())
     }
 
     /// How much of the entry header and table take.
@@ -162,16 +208,16 @@ impl EntryHeader {
     }
 }
 
-fn entry_crc(table_crc: u32, header: &[u8]) -> u32 {
-    let crc = crc32c::crc32c_append(table_crc, &header[..8]);
+fn entry_crc(header: &[u8; ENTRY_HEADER_BYTES]) -> u32 {
+    let crc = crc32c::crc32c(&header[..8]);
     let crc = crc32c::crc32c_append(crc, &header[12..48]);
-    crc32c::crc32c_append(crc, &header[56..64])
+    crc32c::crc32c_append(crc, &header[56..])
 }
 
-fn header_crc(salt: Salt, entry_crc: u32, durable_csn: &[u8]) -> u32 {
+fn header_crc(salt: Salt, header: &[u8; ENTRY_HEADER_BYTES]) -> u32 {
     let crc = crc32c::crc32c(&salt.0);
-    let crc = crc32c::crc32c_append(crc, &entry_crc.to_le_bytes());
-    crc32c::crc32c_append(crc, durable_csn)
+    let crc = crc32c::crc32c_append(crc, &header[..8]);
+    crc32c::crc32c_append(crc, &header[12..])
 }
 
 /// A row of the table of appends.
@@ -236,7 +282,6 @@ impl Table {
 pub(crate) struct Head {
     pub(crate) header: EntryHeader,
     pub(crate) entry_crc: u32,
-    pub(crate) table_crc: u32,
     pub(crate) rows: Vec<Row>,
 }
 
@@ -252,24 +297,22 @@ pub(crate) enum DecodedHead {
 impl Head {
     /// Reads header and table of the entry that begins where `bytes` do.
     pub(crate) fn decode(bytes: &[u8], salt: Salt) -> DecodedHead {
-        let Some(raw) = bytes.get(..ENTRY_HEADER_BYTES) else {
+        if bytes.len() < ENTRY_HEADER_BYTES {
             return DecodedHead::Needs(ENTRY_HEADER_BYTES);
-        };
-        let header = match decode_header(raw) {
-            Ok(header) => header,
+        }
+        let (header, entry_crc) = match EntryHeader::decode(&array_at(bytes, 0), salt) {
+            Ok(decoded) => decoded,
             Err(what) => return DecodedHead::Bad(what),
         };
         let Some(table) = bytes.get(ENTRY_HEADER_BYTES..header.head_bytes()) else {
             return DecodedHead::Needs(header.head_bytes());
         };
-        let table_crc = crc32c::crc32c(table);
-        let entry_crc = entry_crc(table_crc, raw);
-        if header_crc(salt, entry_crc, &raw[48..56]) != u32_at(raw, 8) {
-            return DecodedHead::Bad("the header's checksum is wrong");
+        if crc32c::crc32c(table) != header.table_crc {
+            return DecodedHead::Bad("the checksum of the entry's table is wrong");
         }
         let rows = table.chunks_exact(ROW_BYTES).map(|row| Row::decode(&array_at(row, 0)));
         match rows.collect() {
-            Ok(rows) => DecodedHead::Head(Self { header, entry_crc, table_crc, rows }),
+            Ok(rows) => DecodedHead::Head(Self { header, entry_crc, rows }),
             Err(_) => DecodedHead::Bad("its table breaks the layout"),
         }
     }
@@ -300,41 +343,6 @@ impl Head {
         };
         self.rows.iter().zip(self.batch_positions()).map(read).collect()
     }
-}
-
-fn decode_header(raw: &[u8]) -> Result<EntryHeader, &'static str> {
-    if raw[..4] != MAGIC {
-        return Err("there is no entry");
-    }
-    if raw[4] != VERSION {
-        return Err("the entry has an unknown version");
-    }
-    let kind = Kind::from_codes([raw[5], raw[60]]).ok_or("the entry has an unknown kind")?;
-    if u32_at(raw, 56) != 0 || raw[61..64] != [0; 3] {
-        return Err("the entry has unknown flags");
-    }
-    let header = EntryHeader {
-        kind,
-        shard: ShardId(u16_at(raw, 6)),
-        prev_crc: u32_at(raw, 12),
-        length: u32_at(raw, 16),
-        appends: u32_at(raw, 20),
-        csn: Csn(u64_at(raw, 24)),
-        epoch: Epoch(u64_at(raw, 32)),
-        time: Timestamp(u64_at(raw, 40)),
-        durable_csn: Csn(u64_at(raw, 48)),
-    };
-    let length = header.length as usize;
-    if length > limits::COMMIT_BYTES_MAX || !length.is_multiple_of(ALIGNMENT) {
-        return Err("the entry has an impossible length");
-    }
-    if header.appends as usize > limits::APPENDS_MAX || length < header.head_bytes() {
-        return Err("the entry has more appends than it has room for");
-    }
-    if kind != Kind::Commit && length != ENTRY_HEADER_BYTES {
-        return Err("only a commit is longer than its header");
-    }
-    Ok(header)
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
+use crate::storage::SyncSite;
+
 /// Why the log could not be opened, written or read. Cheap to clone, so that one failure can be
 /// told to everybody whom it concerns.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -13,12 +15,25 @@ pub enum Error {
         /// The data directory.
         place: String,
     },
-    /// The storage refused an operation. Where it happened to a write or a sync of a running
-    /// journal, the broker must stop: what is on disk is known only after a new start.
+    /// The storage refused an operation. Where it was a write of a running journal, the broker must
+    /// stop: what is on disk is known only after a new start.
     #[error("cannot {action} {path}: {source}{}", advice(.source))]
     Io {
         /// What was tried.
         action: &'static str,
+        /// The file or folder.
+        path: String,
+        /// What the storage said.
+        source: Arc<io::Error>,
+    },
+    /// A sync failed. The broker must stop, and nobody may sync again: the page cache may call
+    /// clean what the disk does not have.
+    #[error(
+        "cannot make the {site} durable in {path}: {source}{}; stop the broker, look after the disk, and start again", advice(.source)
+    )]
+    Sync {
+        /// What was to become durable.
+        site: SyncSite,
         /// The file or folder.
         path: String,
         /// What the storage said.
@@ -72,6 +87,10 @@ impl Error {
         Self::Io { action, path: path.to_owned(), source: Arc::new(source) }
     }
 
+    pub(crate) fn sync(site: SyncSite, path: &str, source: io::Error) -> Self {
+        Self::Sync { site, path: path.to_owned(), source: Arc::new(source) }
+    }
+
     pub(crate) fn corrupt(path: &str, position: u64, what: impl Into<String>) -> Self {
         Self::Corrupt { path: path.to_owned(), position, what: what.into() }
     }
@@ -83,7 +102,8 @@ impl Error {
     /// Whether the storage is full: space must be won before a new start helps.
     #[must_use]
     pub fn is_disk_full(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+        matches!(self, Self::Io { source, .. } | Self::Sync { source, .. }
+            if source.kind() == io::ErrorKind::StorageFull)
     }
 }
 

@@ -1,27 +1,84 @@
 //! The writing end of the log.
 
-use crate::{Completion, Durability, Error, NewEntry, Stopped};
+use std::sync::Arc;
+use std::thread::JoinHandle;
 
-/// The single writer's handle.
+use logmill_model::{Csn, limits};
+
+use crate::queue::{Pending, Queue};
+use crate::writer::Writer;
+use crate::{Completion, Error, NewEntry, Stopped};
+
+/// The single writer's handle: not `Clone`, since one thread alone decides the order of entries.
+///
+/// Dropping it stops the journal at once, as a crash would; [`close`](Self::close) ends it well.
 #[derive(Debug)]
-pub struct Journal {}
+pub struct Journal {
+    queue: Arc<Queue>,
+    last_csn: Csn,
+    thread: Option<JoinHandle<Result<(), Error>>>,
+}
 
 impl Journal {
-    /// Queues an entry.
-    ///
-    /// # Errors
-    /// [`Stopped`].
-    pub fn append(&mut self, entry: NewEntry, done: Completion) -> Result<(), Stopped> {
-        drop(entry);
-        done(Durability::Unknown);
-        Err(Stopped)
+    pub(crate) fn start(writer: Writer, last_csn: Csn) -> Result<Self, Error> {
+        let queue = writer.queue();
+        let thread = std::thread::Builder::new()
+            .name("logmill-journal".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|error| Error::io("start a thread for", "journal", error))?;
+        Ok(Self { queue, last_csn, thread: Some(thread) })
     }
 
-    /// Waits for all that is queued, and seals the journal.
+    /// Queues an entry and returns at once. `done` runs exactly once, whatever happens.
+    ///
+    /// The caller bounds what is in flight, in bytes, before it appends.
     ///
     /// # Errors
-    /// The failure that stopped the journal.
-    pub fn close(self) -> Result<(), Error> {
+    /// [`Stopped`]; `done` has then been told [`Durability::Unknown`](crate::Durability::Unknown).
+    ///
+    /// # Panics
+    /// When the entry's number is not one above the last one's, or it is larger than
+    /// [`limits::COMMIT_BYTES_MAX`] by [`entry_bytes`](crate::entry_bytes), or has more appends
+    /// than [`limits::APPENDS_MAX`]: written, such an entry would make the journal unreadable.
+    pub fn append(&mut self, entry: NewEntry, done: Completion) -> Result<(), Stopped> {
+        let NewEntry { csn, time, appends } = entry;
+        assert_eq!(csn, self.last_csn.next(), "entries are numbered without a gap");
+        assert!(appends.len() <= limits::APPENDS_MAX, "an entry has too many appends");
+        let pending = Pending::new(csn, time, appends, done);
+        assert!(pending.table.entry_bytes().0 <= limits::COMMIT_BYTES_MAX, "an entry is too large");
+        self.queue.push(pending).map_err(|pending| {
+            drop(pending);
+            Stopped
+        })?;
+        self.last_csn = csn;
         Ok(())
+    }
+
+    /// Waits until all that was appended is durable, and seals the journal, so that the next start
+    /// knows that nothing is missing.
+    ///
+    /// # Errors
+    /// The failure that stopped the journal, now or before.
+    pub fn close(mut self) -> Result<(), Error> {
+        self.queue.close();
+        self.join()
+    }
+
+    fn join(&mut self) -> Result<(), Error> {
+        match self.thread.take().map(JoinHandle::join) {
+            None => Ok(()),
+            Some(Ok(result)) => result,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.queue.abandon();
+        if let Some(thread) = self.thread.take() {
+            // A failure has been told to `on_fatal`; a panic here could only hide another one.
+            let _ = thread.join();
+        }
     }
 }

@@ -7,19 +7,27 @@
 
 #![forbid(unsafe_code)]
 
+mod active_file;
 mod entry;
 mod error;
 pub mod faulty;
 mod file_header;
 mod file_name;
+mod files;
 mod journal;
 mod layout;
 mod log;
+mod partition;
+mod queue;
+mod reader;
 mod recovery;
 mod settings;
 mod stats;
 pub mod storage;
 mod stored;
+mod tail;
+mod visible;
+mod writer;
 
 pub use entry::entry_bytes;
 pub use error::{Error, Stopped};

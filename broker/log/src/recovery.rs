@@ -1,52 +1,168 @@
 //! What happens between a stop and the next start.
+//!
+//! First everything is read and judged, and nothing is changed: a file that is not ours, is newer
+//! than us, or is corrupt refuses the start with its name. Then the end of the journal is made
+//! certain again (`successor.rs` says in which steps), and only then can anybody read.
 
+mod directory;
+mod evidence;
+mod history;
+mod placed;
+mod plan;
+mod scan;
+mod successor;
+mod window;
+
+use std::io;
 use std::sync::Arc;
 
 use logmill_model::{ClusterId, Csn, Epoch, ShardId, Timestamp};
 
-use crate::storage::Storage;
+use crate::active_file::Identity;
+use crate::file_name::FOLDER;
+use crate::files::Files;
+use crate::stats::add;
+use crate::storage::{Storage, StorageLock, SyncSite};
+use crate::visible::Visible;
+use crate::writer::{Start, Writer};
 use crate::{Entry, Error, Journal, Log, Settings};
+use directory::Directory;
+use history::History;
+use plan::Plan;
+use successor::Successor;
 
 /// An open log.
 #[derive(Debug)]
 pub struct Opened {
-    /// For readers.
+    /// For everybody who reads.
     pub log: Log,
-    /// For the one writer.
+    /// For the one who writes.
     pub journal: Journal,
     /// What was found.
     pub recovered: Recovered,
 }
 
 /// What was found on opening.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recovered {
     /// The cluster that the directory belongs to.
     pub cluster: ClusterId,
-    /// The shard.
+    /// The shard that it holds.
     pub shard: ShardId,
-    /// The number of this start.
+    /// The number of this start: one higher than that of any before.
     pub epoch: Epoch,
     /// The newest entry; 0 in an empty journal.
     pub last_csn: Csn,
     /// Its time.
     pub last_time: Timestamp,
-    /// Whether the last broker did not close the journal.
+    /// Whether the last broker ended without closing the journal.
     pub unclean: bool,
-    /// Entries that were valid but unproven, and were written again.
+    /// Entries that were whole, but not proven durable, and were therefore written again.
     pub superseded_entries: u64,
-    /// Bytes that were cut off and kept beside.
+    /// Bytes that were cut off, and are kept in a `.torn` file beside.
     pub torn_bytes: u64,
 }
 
-/// Opens the log, giving every entry to `on_entry` in order.
+/// Opens the log of a data directory, which is then owned by the returned [`Journal`], and gives
+/// every entry that it holds to `on_entry`, in order.
 ///
 /// # Errors
-/// [`Error`].
+/// [`Error::Locked`] when another broker has the directory; [`Error::Corrupt`],
+/// [`Error::NewerFormat`] and [`Error::Foreign`] for files that cannot be served, with nothing
+/// changed on disk; [`Error::Io`], [`Error::Sync`], and what `on_entry` returns.
 pub fn open(
     storage: Arc<dyn Storage>,
-    _settings: Settings,
-    _on_entry: &mut dyn FnMut(&Entry) -> Result<(), Error>,
+    settings: Settings,
+    on_entry: &mut dyn FnMut(&Entry) -> Result<(), Error>,
 ) -> Result<Opened, Error> {
-    Err(Error::Locked { place: storage.place() })
+    let lock = own(&*storage)?;
+    make_folder(&*storage)?;
+    let Directory { files, half_made, epoch } = Directory::read(&*storage)?;
+    let cluster = files.first().map(|file| file.header.cluster);
+    let plan = Plan::of(files)?;
+    let visible = Arc::new(Visible::new(Files::new(Arc::clone(&storage))));
+    let history = History::read(plan.live, &visible, on_entry)?;
+
+    if let Some(path) = half_made {
+        successor::remove_half_made(&*storage, &path)?;
+    }
+    let torn_bytes = match &history.tail {
+        Some(tail) => successor::keep_torn(&*storage, tail)?,
+        None => 0,
+    };
+    let identity = successor::identity(cluster, epoch)?;
+    let successor = successor::make(&*storage, &settings, identity, &history, &visible)?;
+    successor::end_old_files(&*storage, &history, &plan.dead)?;
+    visible.set_durable_csn(history.newest.csn);
+    add(&visible.counters.journal_files, history.files + 1);
+    add(&visible.counters.journal_bytes, history.bytes + successor.file.position());
+
+    let recovered = recovered(identity, &history, torn_bytes);
+    if recovered.unclean {
+        tracing::warn!(
+            last_csn = recovered.last_csn.0,
+            superseded_entries = recovered.superseded_entries,
+            torn_bytes,
+            "the last broker did not close its journal; what was not proven durable was written again"
+        );
+    }
+    start(Parts { storage, settings, lock, visible, successor, identity, history }, recovered)
+}
+
+struct Parts {
+    storage: Arc<dyn Storage>,
+    settings: Settings,
+    lock: Box<dyn StorageLock>,
+    visible: Arc<Visible>,
+    successor: Successor,
+    identity: Identity,
+    history: History,
+}
+
+fn start(parts: Parts, recovered: Recovered) -> Result<Opened, Error> {
+    let Parts { storage, settings, lock, visible, successor, identity, history } = parts;
+    let log = Log::new(Arc::clone(&visible));
+    let newest = history.newest;
+    let proven = history.tail.map_or(newest.csn, |tail| tail.proven.csn);
+    let writer = Writer::new(Start {
+        storage,
+        settings,
+        visible,
+        identity,
+        file: successor.file,
+        file_id: successor.id,
+        newest,
+        proven,
+        lock,
+    });
+    let journal = Journal::start(writer, newest.csn)?;
+    Ok(Opened { log, journal, recovered })
+}
+
+fn recovered(identity: Identity, history: &History, torn_bytes: u64) -> Recovered {
+    let Identity { cluster, shard, epoch } = identity;
+    Recovered {
+        cluster,
+        shard,
+        epoch,
+        last_csn: history.newest.csn,
+        last_time: history.newest.time,
+        unclean: history.tail.as_ref().is_some_and(|tail| !tail.stopped),
+        superseded_entries: history.tail.as_ref().map_or(0, |tail| tail.unproven.len() as u64),
+        torn_bytes,
+    }
+}
+
+fn own(storage: &dyn Storage) -> Result<Box<dyn StorageLock>, Error> {
+    storage.lock().map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => Error::Locked { place: storage.place() },
+        _ => Error::io("take the lock of", &storage.place(), error),
+    })
+}
+
+fn make_folder(storage: &dyn Storage) -> Result<(), Error> {
+    storage.make_folder(FOLDER).map_err(|error| Error::io("make", FOLDER, error))?;
+    storage
+        .sync_folder("", SyncSite::ROOT_FOLDER)
+        .map_err(|error| Error::sync(SyncSite::ROOT_FOLDER, &storage.place(), error))
 }

@@ -1,6 +1,8 @@
 //! Counts of what the log has done since it was opened.
 
-/// Counts since the log was opened, but for `journal_bytes` and `journal_files`, which are what
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Counts since the log was opened, but for `journal_files` and `journal_bytes`, which are what
 /// the journal holds now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stats {
@@ -14,6 +16,34 @@ pub struct Stats {
     pub bytes: u64,
     /// Journal files.
     pub journal_files: u64,
-    /// Bytes of all journal files: what is written, without what is only preallocated.
+    /// Bytes of all journal files, without what is only preallocated.
     pub journal_bytes: u64,
+}
+
+/// [`Stats`] as they grow. Only the writer adds; readers may see one count before another.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) syncs: AtomicU64,
+    pub(crate) checkpoints: AtomicU64,
+    pub(crate) entries: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    pub(crate) journal_files: AtomicU64,
+    pub(crate) journal_bytes: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn stats(&self) -> Stats {
+        Stats {
+            syncs: self.syncs.load(Relaxed),
+            checkpoints: self.checkpoints.load(Relaxed),
+            entries: self.entries.load(Relaxed),
+            bytes: self.bytes.load(Relaxed),
+            journal_files: self.journal_files.load(Relaxed),
+            journal_bytes: self.journal_bytes.load(Relaxed),
+        }
+    }
+}
+
+pub(crate) fn add(counter: &AtomicU64, n: u64) {
+    counter.fetch_add(n, Relaxed);
 }

@@ -1,0 +1,126 @@
+//! The journal files of a directory, by their names and headers. Changes nothing.
+
+use std::sync::Arc;
+
+use logmill_model::{Epoch, ShardId};
+
+use super::window::Window;
+use crate::Error;
+use crate::file_header::{DecodedFileHeader, FILE_HEADER_BYTES, FORMAT_VERSION, FileHeader};
+use crate::file_name::{FOLDER, FileName, SUFFIX};
+use crate::storage::{Storage, StorageFile};
+
+/// The shard of a single node.
+pub(super) const SHARD: ShardId = ShardId(0);
+
+/// A journal file whose header is whole.
+pub(super) struct JournalFile {
+    pub(super) path: String,
+    pub(super) header: FileHeader,
+    pub(super) file: Arc<dyn StorageFile>,
+}
+
+impl JournalFile {
+    pub(super) fn window(&self) -> Window {
+        Window::new(&self.path, &self.file)
+    }
+
+    /// Whether nothing was ever written behind the header.
+    pub(super) fn is_blank(&self) -> Result<bool, Error> {
+        let begin = FILE_HEADER_BYTES as u64;
+        Ok(self.window().zeros_from(begin)? == begin)
+    }
+}
+
+pub(super) struct Directory {
+    /// In the order in which they were made.
+    pub(super) files: Vec<JournalFile>,
+    /// The newest file, where the power went before its header was written.
+    pub(super) half_made: Option<String>,
+    /// The newest start that made a file.
+    pub(super) epoch: Epoch,
+}
+
+impl Directory {
+    pub(super) fn read(storage: &dyn Storage) -> Result<Self, Error> {
+        let names = names(storage)?;
+        let epoch = names.last().map_or(Epoch::ZERO, |name| name.epoch);
+        let mut files: Vec<JournalFile> = Vec::with_capacity(names.len());
+        let mut half_made = None;
+        for name in &names {
+            match read_file(storage, *name)? {
+                Found::File(file) => {
+                    check_family(files.first(), &file)?;
+                    files.push(file);
+                }
+                Found::Blank(path) if Some(name) == names.last() => half_made = Some(path),
+                Found::Blank(path) => return Err(bad_header(&path)),
+            }
+        }
+        Ok(Self { files, half_made, epoch })
+    }
+}
+
+fn names(storage: &dyn Storage) -> Result<Vec<FileName>, Error> {
+    let listed = storage.list(FOLDER).map_err(|error| Error::io("list", FOLDER, error))?;
+    let mut names = Vec::with_capacity(listed.len());
+    for text in listed.iter().filter(|text| text.ends_with(SUFFIX)) {
+        let name = text.parse().map_err(|_| {
+            Error::foreign(&format!("{FOLDER}/{text}"), "no journal file has such a name")
+        })?;
+        names.push(name);
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+enum Found {
+    File(JournalFile),
+    /// It has no header, and nothing else either.
+    Blank(String),
+}
+
+fn read_file(storage: &dyn Storage, name: FileName) -> Result<Found, Error> {
+    let path = name.path();
+    let file = storage.open(&path).map_err(|error| Error::io("open", &path, error))?;
+    let mut window = Window::new(&path, &file);
+    let bytes = window.at(0, FILE_HEADER_BYTES)?;
+    match FileHeader::decode(&bytes[..bytes.len().min(FILE_HEADER_BYTES)]) {
+        DecodedFileHeader::Header(header) => {
+            if (header.first, header.epoch) != (name.first, name.epoch) {
+                return Err(Error::foreign(&path, "its header is not the one of its name"));
+            }
+            Ok(Found::File(JournalFile { path, header, file }))
+        }
+        DecodedFileHeader::Newer(version) => {
+            Err(Error::NewerFormat { path, version, newest: FORMAT_VERSION })
+        }
+        DecodedFileHeader::Bad => {
+            let begin = FILE_HEADER_BYTES as u64;
+            if window.zeros_from(begin)? == begin {
+                Ok(Found::Blank(path))
+            } else {
+                Err(bad_header(&path))
+            }
+        }
+    }
+}
+
+fn bad_header(path: &str) -> Error {
+    Error::corrupt(path, 0, "both copies of the file's header are bad")
+}
+
+fn check_family(first: Option<&JournalFile>, file: &JournalFile) -> Result<(), Error> {
+    if file.header.shard != SHARD {
+        return Err(Error::foreign(&file.path, "it is of another shard"));
+    }
+    let Some(first) = first else { return Ok(()) };
+    if first.header.cluster != file.header.cluster {
+        let what = format!(
+            "it is of cluster {}, but {} is of cluster {}",
+            file.header.cluster, first.path, first.header.cluster
+        );
+        return Err(Error::foreign(&file.path, what));
+    }
+    Ok(())
+}

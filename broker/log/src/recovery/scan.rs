@@ -1,0 +1,149 @@
+//! Reads the entries of one file in order and checks each against the one before.
+
+use logmill_model::Csn;
+
+use super::directory::JournalFile;
+use super::placed::Placed;
+use super::window::Window;
+use crate::active_file::Newest;
+use crate::entry::{DecodedHead, ENTRY_HEADER_BYTES, EntryHeader, Head, Kind};
+use crate::file_header::FILE_HEADER_BYTES;
+use crate::{Entry, Error};
+
+/// Reads one file.
+pub(super) struct Scan<'a> {
+    file: &'a JournalFile,
+    window: Window,
+    position: u64,
+    newest: Newest,
+    durable_csn: Csn,
+    /// Whether what the file supersedes has been read; true from the start in others.
+    recovered: bool,
+}
+
+/// A commit and where it lies.
+pub(super) struct Commit {
+    pub(super) entry: Entry,
+    pub(super) placed: Placed,
+}
+
+/// What comes next in a file.
+pub(super) enum Next {
+    Commit(Commit),
+    Mark(Kind),
+    /// Nothing whole lies at the position.
+    Bad(String),
+}
+
+impl<'a> Scan<'a> {
+    /// Begins behind the file's header. `newest` is the last commit of the files before it.
+    pub(super) fn new(file: &'a JournalFile, newest: Newest) -> Self {
+        Self {
+            file,
+            window: file.window(),
+            position: FILE_HEADER_BYTES as u64,
+            newest,
+            durable_csn: Csn(file.header.first.0.saturating_sub(1)),
+            recovered: file.header.supersedes.is_none(),
+        }
+    }
+
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
+    pub(super) fn newest(&self) -> Newest {
+        self.newest
+    }
+
+    /// The newest commit that the file so far proves durable. Files before it are sealed.
+    pub(super) fn durable_csn(&self) -> Csn {
+        self.durable_csn
+    }
+
+    /// Reads on. An entry that is whole, but not the one that belongs here, is an error.
+    pub(super) fn next(&mut self) -> Result<Next, Error> {
+        let head = match self.head()? {
+            Ok(head) => head,
+            Err(what) => return Ok(Next::Bad(what)),
+        };
+        if head.header.kind != Kind::Commit {
+            self.check_mark(&head)?;
+            self.accept(&head);
+            return Ok(Next::Mark(head.header.kind));
+        }
+        self.check_commit(&head)?;
+        let length = head.header.length as usize;
+        let bytes = self.window.at(self.position, length)?;
+        if bytes.len() < length {
+            return Ok(Next::Bad("the file ends within the entry".to_owned()));
+        }
+        let appends = match head.batches(&bytes.slice(..length)) {
+            Ok(appends) => appends,
+            Err(what) => return Ok(Next::Bad(what)),
+        };
+        let placed = Placed::new(self.position, &head, &bytes);
+        let EntryHeader { csn, epoch, time, .. } = head.header;
+        self.newest = placed.newest;
+        self.accept(&head);
+        Ok(Next::Commit(Commit { entry: Entry { csn, epoch, time, appends }, placed }))
+    }
+
+    /// What lies at the position, if it is whole; it is not judged.
+    pub(super) fn peek(&mut self) -> Result<Option<Kind>, Error> {
+        Ok(self.head()?.ok().map(|head| head.header.kind))
+    }
+
+    fn head(&mut self) -> Result<Result<Head, String>, Error> {
+        let mut needs = ENTRY_HEADER_BYTES;
+        loop {
+            let bytes = self.window.at(self.position, needs)?;
+            match Head::decode(&bytes, self.file.header.salt) {
+                DecodedHead::Head(head) => return Ok(Ok(head)),
+                DecodedHead::Bad(what) => return Ok(Err(what.to_owned())),
+                DecodedHead::Needs(_) if bytes.len() < needs => {
+                    return Ok(Err("the file ends within the entry".to_owned()));
+                }
+                DecodedHead::Needs(more) => needs = more,
+            }
+        }
+    }
+
+    fn accept(&mut self, head: &Head) {
+        self.durable_csn = self.durable_csn.max(head.header.durable_csn);
+        self.recovered |= head.header.kind == Kind::Recovered;
+        self.position += u64::from(head.header.length);
+    }
+
+    fn check_commit(&self, head: &Head) -> Result<(), Error> {
+        let expected = self.newest.csn.next();
+        if head.header.csn != expected {
+            return Err(
+                self.corrupt(format!("entry {} lies where {expected} belongs", head.header.csn))
+            );
+        }
+        if head.header.prev_crc != self.newest.entry_crc {
+            return Err(self.corrupt(format!("entry {expected} follows another history")));
+        }
+        let of_this_start = head.header.epoch == self.file.header.epoch;
+        if of_this_start != self.recovered || head.header.epoch > self.file.header.epoch {
+            return Err(self.corrupt(format!("entry {expected} is of the wrong epoch")));
+        }
+        Ok(())
+    }
+
+    fn check_mark(&self, head: &Head) -> Result<(), Error> {
+        let header = &head.header;
+        if (header.csn, header.prev_crc) != (self.newest.csn, self.newest.entry_crc) {
+            return Err(self.corrupt(format!(
+                "entry {} should come before this, but {} does",
+                header.csn, self.newest.csn
+            )));
+        }
+        Ok(())
+    }
+
+    fn corrupt(&self, what: String) -> Error {
+        Error::corrupt(&self.file.path, self.position, what)
+    }
+}

@@ -1,0 +1,180 @@
+//! Makes the file that the new start writes to, and ends the old one behind what is proven.
+//!
+//! After an unclean stop the page cache is not believed: what nothing proves durable is written
+//! again. Each step leaves a directory from which a next start recovers the same entries:
+//!
+//! 1. what is cut off is kept beside, durably;
+//! 2. a new file says that it supersedes what follows the proven entries, and gets the unproven
+//!    ones, durably. Until the next step, the old file is the source;
+//! 3. the completion record, durably. From here on, the new file is the source. The record proves
+//!    nothing about the copies before it: if the next start finds nothing behind it, it copies them
+//!    again, since the record may have been in the page cache only;
+//! 4. only then is the old file sealed behind its proven entries, and files that hold nothing go.
+
+use std::io::IoSlice;
+
+use bytes::Bytes;
+use logmill_model::{ClusterId, Epoch};
+
+use super::directory::{JournalFile, SHARD};
+use super::history::{History, Tail};
+use super::placed::Placed;
+use super::window::Window;
+use crate::active_file::{ActiveFile, Identity, Newest, seal_superseded};
+use crate::entry::{ENTRY_HEADER_BYTES, EntryHeader, Kind};
+use crate::file_name::{FOLDER, TORN_SUFFIX};
+use crate::files::FileId;
+use crate::layout::array_at;
+use crate::storage::{Storage, SyncSite};
+use crate::visible::Visible;
+use crate::{Error, Settings};
+
+/// What one write of the torn bytes takes.
+const CHUNK_BYTES: usize = 1024 * 1024;
+
+/// Removes a file that a power cut left without a header. It must go before a newer one is made:
+/// only the newest file may be without.
+pub(super) fn remove_half_made(storage: &dyn Storage, path: &str) -> Result<(), Error> {
+    remove(storage, path)?;
+    sync_removals(storage)
+}
+
+/// Keeps what follows the whole entries of the tail in a file beside it; returns how much it is.
+pub(super) fn keep_torn(storage: &dyn Storage, tail: &Tail) -> Result<u64, Error> {
+    let mut window = tail.file.window();
+    let end = window.zeros_from(tail.whole_end)?;
+    if tail.stopped || end == tail.whole_end {
+        return Ok(0);
+    }
+    let path = format!("{}{TORN_SUFFIX}", tail.file.path);
+    let file = match storage.create(&path) {
+        // A recovery that did not get to its end has kept the same bytes.
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            remove(storage, &path)?;
+            storage.create(&path)
+        }
+        other => other,
+    };
+    let file = file.map_err(|error| Error::io("create", &path, error))?;
+    let mut position = tail.whole_end;
+    while position < end {
+        let bytes = window.at(position, CHUNK_BYTES)?;
+        let rest = usize::try_from(end - position).unwrap_or(usize::MAX);
+        let bytes = bytes.slice(..bytes.len().min(rest));
+        file.write_at(&[IoSlice::new(&bytes)], position - tail.whole_end)
+            .map_err(|error| Error::io("write", &path, error))?;
+        position += bytes.len() as u64;
+    }
+    file.sync(SyncSite::TORN).map_err(|error| Error::sync(SyncSite::TORN, &path, error))?;
+    storage
+        .sync_folder(FOLDER, SyncSite::TORN_FOLDER)
+        .map_err(|error| Error::sync(SyncSite::TORN_FOLDER, FOLDER, error))?;
+    Ok(end - tail.whole_end)
+}
+
+/// The new file, and its number for readers.
+pub(super) struct Successor {
+    pub(super) file: ActiveFile,
+    pub(super) id: FileId,
+}
+
+/// Makes the new file, with copies of the unproven entries, and shows those to readers.
+pub(super) fn make(
+    storage: &dyn Storage,
+    settings: &Settings,
+    identity: Identity,
+    history: &History,
+    visible: &Visible,
+) -> Result<Successor, Error> {
+    let proven = history.tail.as_ref().map_or(Newest::default(), |tail| tail.proven);
+    let first = proven.csn.next();
+    let mut file = ActiveFile::create(storage, settings, identity, first, Some(first))?;
+    let mut copies = Vec::new();
+    if let Some(tail) = &history.tail {
+        let mut from = tail.file.window();
+        for placed in &tail.unproven {
+            copies.push(file.position());
+            let (header, bytes) = read_whole(&tail.file, &mut from, placed)?;
+            let header = EntryHeader { durable_csn: proven.csn, ..header };
+            let (head, _) = header.encode(file.salt());
+            let parts = [IoSlice::new(&head), IoSlice::new(&bytes[ENTRY_HEADER_BYTES..])];
+            file.write_commits(&parts, bytes.len() as u64)?;
+        }
+    }
+    if !copies.is_empty() {
+        file.sync(SyncSite::COPIES)?;
+    }
+    file.write_mark(Kind::Recovered, history.newest, proven.csn, SyncSite::COMPLETION)?;
+    let id = visible.files.add(file.path());
+    let unproven = history.tail.iter().flat_map(|tail| &tail.unproven);
+    unproven.zip(copies).try_for_each(|(placed, position)| placed.show(visible, id, position))?;
+    Ok(Successor { file, id })
+}
+
+/// The header and all bytes of an entry that was read before. A copy of it is the same but for
+/// what binds its header to its file.
+fn read_whole(
+    file: &JournalFile,
+    window: &mut Window,
+    placed: &Placed,
+) -> Result<(EntryHeader, Bytes), Error> {
+    let length = placed.length as usize;
+    let bytes = window.at(placed.position, length)?;
+    if bytes.len() >= length
+        && let Ok((header, entry_crc)) = EntryHeader::decode(&array_at(&bytes, 0), file.header.salt)
+        && entry_crc == placed.newest.entry_crc
+    {
+        return Ok((header, bytes.slice(..length)));
+    }
+    Err(Error::corrupt(&file.path, placed.position, "the entry changed while it was copied"))
+}
+
+/// Ends the old files, now that the new one has all that follows.
+pub(super) fn end_old_files(
+    storage: &dyn Storage,
+    history: &History,
+    dead: &[String],
+) -> Result<(), Error> {
+    for old in &history.unsealed {
+        seal_superseded(storage, &old.file.path, &old.file.header, old.newest, old.position)?;
+    }
+    if let Some(tail) = &history.tail
+        && tail.has_proven
+        && !tail.stopped
+    {
+        let JournalFile { path, header, .. } = &tail.file;
+        seal_superseded(storage, path, header, tail.proven, tail.proven_end)?;
+    }
+    let gone: Vec<&String> = dead.iter().chain(&history.empty).collect();
+    if gone.is_empty() {
+        return Ok(());
+    }
+    gone.into_iter().try_for_each(|path| remove(storage, path))?;
+    sync_removals(storage)
+}
+
+fn remove(storage: &dyn Storage, path: &str) -> Result<(), Error> {
+    storage.remove(path).map_err(|error| Error::io("remove", path, error))
+}
+
+fn sync_removals(storage: &dyn Storage) -> Result<(), Error> {
+    storage
+        .sync_folder(FOLDER, SyncSite::REMOVAL)
+        .map_err(|error| Error::sync(SyncSite::REMOVAL, FOLDER, error))
+}
+
+/// Who this start is: the cluster of the files, or a new one, and an epoch above all others.
+pub(super) fn identity(cluster: Option<ClusterId>, newest_epoch: Epoch) -> Result<Identity, Error> {
+    let cluster = match cluster {
+        Some(cluster) => cluster,
+        None => {
+            let mut id = [0; 16];
+            getrandom::fill(&mut id).map_err(|error| {
+                let error = std::io::Error::other(error.to_string());
+                Error::io("draw random bytes for", FOLDER, error)
+            })?;
+            ClusterId(id)
+        }
+    };
+    Ok(Identity { cluster, shard: SHARD, epoch: newest_epoch.next() })
+}

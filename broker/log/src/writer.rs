@@ -1,0 +1,257 @@
+//! The writer: one thread that makes entries durable, then visible, then acknowledged.
+//!
+//! It takes all that is queued when the last sync has returned, writes it at once and syncs once:
+//! the longer a sync takes, the more entries share the next one, and nobody waits for company. When
+//! it fails, nothing is acknowledged any more, and it never syncs again.
+
+mod group;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use logmill_model::Csn;
+
+use crate::active_file::{ActiveFile, Identity, Newest};
+use crate::entry::{ALIGNMENT, ENTRY_HEADER_BYTES, EntryHeader, Kind, ROW_BYTES, SealReason};
+use crate::files::FileId;
+use crate::partition::BatchPlace;
+use crate::queue::{Pending, Queue, Work};
+use crate::stats::add;
+use crate::storage::{Storage, StorageLock, SyncSite};
+use crate::tail::TailRing;
+use crate::visible::Visible;
+use crate::{Error, Settings};
+use group::Group;
+
+/// What recovery hands to the writer.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) settings: Settings,
+    pub(crate) visible: Arc<Visible>,
+    pub(crate) identity: Identity,
+    pub(crate) file: ActiveFile,
+    pub(crate) file_id: FileId,
+    pub(crate) newest: Newest,
+    pub(crate) proven: Csn,
+    pub(crate) lock: Box<dyn StorageLock>,
+}
+
+pub(crate) struct Writer {
+    queue: Arc<Queue>,
+    storage: Arc<dyn Storage>,
+    settings: Settings,
+    visible: Arc<Visible>,
+    identity: Identity,
+    file: ActiveFile,
+    file_id: FileId,
+    /// The newest commit that was given its place, durable or not.
+    newest: Newest,
+    /// The newest commit that something durable in the journal says was durable.
+    proven: Csn,
+    /// Taken from the queue, and not acknowledged yet.
+    in_flight: VecDeque<Pending>,
+    group: Group,
+    tail: TailRing,
+    /// The directory is ours until the writer is gone.
+    _lock: Box<dyn StorageLock>,
+}
+
+impl Writer {
+    pub(crate) fn new(start: Start) -> Self {
+        let Start { storage, settings, visible, identity, file, file_id, newest, proven, lock } =
+            start;
+        Self {
+            queue: Arc::new(Queue::new()),
+            tail: TailRing::new(settings.tail_bytes),
+            storage,
+            settings,
+            visible,
+            identity,
+            file,
+            file_id,
+            newest,
+            proven,
+            in_flight: VecDeque::new(),
+            group: Group::default(),
+            _lock: lock,
+        }
+    }
+
+    pub(crate) fn queue(&self) -> Arc<Queue> {
+        Arc::clone(&self.queue)
+    }
+
+    /// Works until the journal is closed, dropped, or fails.
+    pub(crate) fn run(mut self) -> Result<(), Error> {
+        let result = self.work();
+        if let Err(error) = &result {
+            tracing::error!(%error, "the journal has failed");
+            (self.settings.on_fatal)(error);
+        }
+        result
+    }
+
+    fn work(&mut self) -> Result<(), Error> {
+        loop {
+            let idle_after =
+                (self.proven < self.newest.csn).then_some(self.settings.checkpoint_after);
+            match self.queue.take(&mut self.in_flight, idle_after) {
+                Work::Entries => self.write_entries()?,
+                Work::Idle => self.checkpoint()?,
+                Work::Close => return self.seal(SealReason::Stopped),
+                Work::Abandon => return Ok(()),
+            }
+        }
+    }
+
+    fn write_entries(&mut self) -> Result<(), Error> {
+        while let Some(next) = self.in_flight.front() {
+            let bytes = next.table.entry_bytes().0 as u64;
+            if !self.file.has_room(self.file.position(), bytes) {
+                self.roll()?;
+            }
+            let positions = self.build_group();
+            self.write_group()?;
+            self.publish(&positions);
+            self.acknowledge(positions.len());
+        }
+        Ok(())
+    }
+
+    /// Lays out the entries in flight, as many as the file has room for; returns where each lies.
+    fn build_group(&mut self) -> Vec<u64> {
+        self.group.clear();
+        let durable_csn = self.visible.durable_csn();
+        let mut positions = Vec::with_capacity(self.in_flight.len());
+        for entry in &self.in_flight {
+            let (bytes, padding) = entry.table.entry_bytes();
+            let position = self.file.position() + self.group.bytes();
+            if !self.file.has_room(position, bytes as u64) {
+                break;
+            }
+            let header = EntryHeader {
+                kind: Kind::Commit,
+                shard: self.identity.shard,
+                prev_crc: self.newest.entry_crc,
+                length: u32::try_from(bytes).expect("at most COMMIT_BYTES_MAX"),
+                appends: u32::try_from(entry.appends.len()).expect("at most APPENDS_MAX"),
+                csn: entry.csn,
+                epoch: self.identity.epoch,
+                time: entry.time,
+                durable_csn,
+                table_crc: entry.table.crc,
+            };
+            let (head, entry_crc) = header.encode(self.file.salt());
+            self.group.gather(&head);
+            self.group.gather(&entry.table.bytes);
+            entry.appends.iter().for_each(|append| self.group.push_batch(append.batch.bytes()));
+            self.group.gather(&[0; ALIGNMENT][..padding]);
+            self.newest = Newest { csn: entry.csn, entry_crc, time: entry.time };
+            positions.push(position);
+        }
+        positions
+    }
+
+    fn write_group(&mut self) -> Result<(), Error> {
+        let proven = self.visible.durable_csn();
+        self.file.write_commits(&self.group.slices(), self.group.bytes())?;
+        self.file.sync(SyncSite::GROUP)?;
+        self.proven = proven;
+        Ok(())
+    }
+
+    /// Shows the entries to readers. They are durable.
+    fn publish(&mut self, positions: &[u64]) {
+        for (entry, position) in self.in_flight.iter_mut().zip(positions) {
+            let rows_at = position + ENTRY_HEADER_BYTES as u64;
+            let mut batch_at = rows_at + entry.table.bytes.len() as u64;
+            let appends = std::mem::take(&mut entry.appends);
+            let row_positions = (rows_at..).step_by(ROW_BYTES);
+            for ((append, row), row_at) in
+                appends.into_iter().zip(entry.table.rows()).zip(row_positions)
+            {
+                let place = BatchPlace {
+                    base: append.envelope.base_offset,
+                    last_delta: append.envelope.last_delta,
+                    file: self.file_id,
+                    row_at: position_in_index(row_at),
+                    row_crc: crc32c::crc32c(row),
+                    batch_at: position_in_index(batch_at),
+                    bytes: append.envelope.bytes,
+                };
+                batch_at += u64::from(append.envelope.bytes);
+                let partition = self.visible.partition_or_new(append.partition);
+                self.tail.push(partition, place, append);
+            }
+        }
+        self.visible.set_durable_csn(self.newest.csn);
+        let counters = &self.visible.counters;
+        add(&counters.syncs, 1);
+        add(&counters.entries, positions.len() as u64);
+        add(&counters.bytes, self.group.bytes());
+        add(&counters.journal_bytes, self.group.bytes());
+    }
+
+    /// Tells the proposers. Readers see their entries.
+    fn acknowledge(&mut self, entries: usize) {
+        for _ in 0..entries {
+            if let Some(entry) = self.in_flight.pop_front() {
+                entry.complete();
+            }
+        }
+    }
+
+    /// Proves the last commits durable while nothing else does.
+    fn checkpoint(&mut self) -> Result<(), Error> {
+        self.write_mark(Kind::Checkpoint, SyncSite::CHECKPOINT)?;
+        add(&self.visible.counters.checkpoints, 1);
+        Ok(())
+    }
+
+    /// Goes on in a new file. The new one is durable before the old one is sealed, and the seal
+    /// before the new one gets an entry.
+    fn roll(&mut self) -> Result<(), Error> {
+        let next = ActiveFile::create(
+            &*self.storage,
+            &self.settings,
+            self.identity,
+            self.newest.csn.next(),
+            None,
+        )?;
+        self.seal(SealReason::Rolled)?;
+        tracing::debug!(path = next.path(), "a new journal file");
+        self.file_id = self.visible.files.add(next.path());
+        let counters = &self.visible.counters;
+        add(&counters.journal_files, 1);
+        add(&counters.journal_bytes, next.position());
+        self.file = next;
+        Ok(())
+    }
+
+    fn seal(&mut self, reason: SealReason) -> Result<(), Error> {
+        self.write_mark(Kind::Seal(reason), SyncSite::SEAL)
+    }
+
+    fn write_mark(&mut self, kind: Kind, site: SyncSite) -> Result<(), Error> {
+        let durable = self.visible.durable_csn();
+        self.file.write_mark(kind, self.newest, durable, site)?;
+        self.visible.counters.journal_bytes.fetch_add(ENTRY_HEADER_BYTES as u64, Relaxed);
+        self.proven = durable;
+        Ok(())
+    }
+}
+
+impl Drop for Writer {
+    /// However the writer ends, everybody gets an answer.
+    fn drop(&mut self) {
+        self.in_flight.clear();
+        self.queue.stop();
+    }
+}
+
+/// A position as the index has it.
+pub(crate) fn position_in_index(position: u64) -> u32 {
+    u32::try_from(position).expect("a file is at most JOURNAL_FILE_BYTES_MAX and one entry")
+}

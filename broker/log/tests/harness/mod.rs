@@ -1,0 +1,281 @@
+//! A history of commits that can be made, cut off anywhere, and checked against what came back.
+
+#![allow(dead_code, reason = "each test file uses its part of the harness")]
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use logmill_log::faulty::FaultyStorage;
+use logmill_log::storage::Storage;
+use logmill_log::{
+    Durability, Entry, Error, Journal, Log, NewEntry, Opened, Recovered, Settings, StoredBatch,
+    open,
+};
+use logmill_model::{
+    Compression, Csn, Envelope, Offset, PartitionId, Record, RecordBatch, Timestamp, TopicId,
+};
+
+/// How many partitions a history writes to.
+const PARTITIONS: u32 = 5;
+const DEADLINE: Duration = Duration::from_secs(60);
+
+pub(crate) fn partition(index: u32) -> PartitionId {
+    PartitionId::new(TopicId(16), index)
+}
+
+pub(crate) fn partitions() -> impl Iterator<Item = PartitionId> {
+    (0..PARTITIONS).map(partition)
+}
+
+/// Small files, so that histories roll over; no checkpoints, so that syncs can be counted.
+pub(crate) fn settings() -> Settings {
+    Settings {
+        journal_file_bytes: 16 * 1024,
+        preallocate_bytes: 8 * 1024,
+        tail_bytes: 8 * 1024,
+        checkpoint_after: Duration::from_secs(3600),
+        ..Settings::default()
+    }
+}
+
+/// A number that looks random and that anybody can compute again.
+pub(crate) fn mix(seed: u64, n: u64) -> u64 {
+    let mut z = seed ^ n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// The values that commit `csn` appends, with their partitions: a function of its number.
+pub(crate) fn values(csn: Csn) -> Vec<(PartitionId, Vec<Vec<u8>>)> {
+    let random = mix(77, csn.0);
+    let appends = 1 + random % 3;
+    (0..appends)
+        .map(|append| {
+            let random = mix(csn.0, append);
+            let records = 1 + random % 4;
+            let value = |record| {
+                let length = match mix(random, record) % 20 {
+                    0 => 5000,
+                    n => n * 13,
+                };
+                let byte = u8::try_from(mix(csn.0, record) % 251).unwrap();
+                vec![byte; usize::try_from(length).unwrap()]
+            };
+            let index = u32::try_from(random / 7 % u64::from(PARTITIONS)).unwrap();
+            (partition(index), (0..records).map(value).collect())
+        })
+        .collect()
+}
+
+pub(crate) fn batch(values: &[Vec<u8>]) -> RecordBatch {
+    let records: Vec<Record> = values
+        .iter()
+        .map(|value| Record { value: Some(value.clone().into()), ..Record::default() })
+        .collect();
+    RecordBatch::of(&records).unwrap()
+}
+
+pub(crate) fn stored(
+    partition: PartitionId,
+    base: Offset,
+    csn: Csn,
+    batch: RecordBatch,
+) -> StoredBatch {
+    let envelope = Envelope {
+        base_offset: base,
+        append_ts: Timestamp(1000 + csn.0),
+        csn,
+        producer: None,
+        last_delta: batch.last_delta(),
+        records: batch.record_count(),
+        bytes: u32::try_from(batch.bytes().len()).unwrap(),
+        crc: batch.crc(),
+        rewritten: false,
+        compression: Compression::None,
+        hops: 0,
+    };
+    StoredBatch { partition, envelope, batch }
+}
+
+/// Where each partition ends.
+pub(crate) type Ends = BTreeMap<PartitionId, Offset>;
+
+/// Commit `csn` after partitions that end at `ends`, which it moves.
+pub(crate) fn entry(csn: Csn, ends: &mut Ends) -> NewEntry {
+    let appends = values(csn)
+        .into_iter()
+        .map(|(partition, values)| {
+            let end = ends.entry(partition).or_default();
+            let stored = stored(partition, *end, csn, batch(&values));
+            *end = stored.envelope.end_offset();
+            stored
+        })
+        .collect();
+    NewEntry { csn, time: Timestamp(1000 + csn.0), appends }
+}
+
+/// A running log, and what it has told so far.
+pub(crate) struct Running {
+    pub(crate) log: Log,
+    pub(crate) journal: Option<Journal>,
+    pub(crate) recovered: Recovered,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) ends: Ends,
+    pub(crate) next: Csn,
+    told: (SyncSender<(Csn, Durability)>, Receiver<(Csn, Durability)>),
+    /// What readers were shown at the moment of an ack.
+    seen: Arc<Mutex<Ends>>,
+}
+
+impl Running {
+    pub(crate) fn open(storage: &FaultyStorage, settings: Settings) -> Result<Self, Error> {
+        Self::open_on(Arc::new(storage.clone()), settings)
+    }
+
+    pub(crate) fn open_on(storage: Arc<dyn Storage>, settings: Settings) -> Result<Self, Error> {
+        let mut entries = Vec::new();
+        let mut keep = |entry: &Entry| {
+            entries.push(entry.clone());
+            Ok(())
+        };
+        let Opened { log, journal, recovered } = open(storage, settings, &mut keep)?;
+        let mut ends = Ends::new();
+        for entry in &entries {
+            for append in &entry.appends {
+                ends.insert(append.partition, append.envelope.end_offset());
+            }
+        }
+        let next = recovered.last_csn.next();
+        let (journal, told, seen) = (Some(journal), sync_channel(100_000), Arc::default());
+        Ok(Self { log, journal, recovered, entries, ends, next, told, seen })
+    }
+
+    /// Appends the next commit; it is not durable yet.
+    pub(crate) fn append(&mut self) {
+        let csn = self.next;
+        let entry = entry(csn, &mut self.ends);
+        let touched: Vec<PartitionId> = entry.appends.iter().map(|a| a.partition).collect();
+        let (told, log, seen) = (self.told.0.clone(), self.log.clone(), Arc::clone(&self.seen));
+        let done = Box::new(move |durability| {
+            if durability == Durability::Durable {
+                let mut seen = seen.lock().unwrap();
+                for partition in touched {
+                    seen.insert(partition, log.end_offset(partition));
+                }
+            }
+            told.send((csn, durability)).unwrap();
+        });
+        // A stopped journal tells the completion as well.
+        let _ = self.journal.as_mut().unwrap().append(entry, done);
+        self.next = csn.next();
+    }
+
+    pub(crate) fn told(&self) -> (Csn, Durability) {
+        self.told.1.recv_timeout(DEADLINE).expect("every entry is told of")
+    }
+
+    /// Appends `commits`, at most `window` in flight; returns those that were acknowledged. Stops
+    /// at the first that was not.
+    pub(crate) fn run(&mut self, commits: u64, window: u64) -> Vec<Csn> {
+        let mut acked = Vec::new();
+        let (mut sent, mut heard) = (0, 0);
+        while heard < commits {
+            while sent < commits && sent - heard < window {
+                self.append();
+                sent += 1;
+            }
+            let (csn, durability) = self.told();
+            heard += 1;
+            match durability {
+                Durability::Durable => acked.push(csn),
+                Durability::Unknown => {
+                    for _ in heard..sent {
+                        let told = self.told();
+                        assert_eq!(told.1, Durability::Unknown, "an ack after a failure");
+                    }
+                    return acked;
+                }
+            }
+        }
+        acked
+    }
+
+    pub(crate) fn seen(&self) -> Ends {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// Stops as a crash does.
+    pub(crate) fn drop_journal(&mut self) {
+        drop(self.journal.take());
+    }
+
+    pub(crate) fn close(&mut self) -> Result<(), Error> {
+        self.journal.take().unwrap().close()
+    }
+
+    /// Checks that the log holds commits 1 to its last one, unaltered, and that its partitions read
+    /// so: densely, in parts of any size.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let mut ends = Ends::new();
+        for (entry, n) in self.entries.iter().zip(1..) {
+            let expected = self::entry(Csn(n), &mut ends);
+            if (entry.csn, entry.time) != (expected.csn, expected.time)
+                || entry.appends != expected.appends
+            {
+                return Err(format!("entry {n} is altered"));
+            }
+        }
+        if self.recovered.last_csn != Csn(self.entries.len() as u64) {
+            return Err(format!("{} entries, but {:?}", self.entries.len(), self.recovered));
+        }
+        self.check_reads(&ends)
+    }
+
+    pub(crate) fn check_reads(&self, ends: &Ends) -> Result<(), String> {
+        for partition in partitions() {
+            let end = ends.get(&partition).copied().unwrap_or_default();
+            if self.log.end_offset(partition) != end {
+                return Err(format!("{partition} ends at {}", self.log.end_offset(partition)));
+            }
+            for bytes_max in [1, 3000, 1 << 20] {
+                let mut next = Offset(0);
+                while next < end {
+                    let read = self.log.read(partition, next, bytes_max);
+                    let batches = read.map_err(|error| error.to_string())?;
+                    if batches.is_empty() {
+                        return Err(format!("{partition} has nothing at {next}"));
+                    }
+                    for batch in batches {
+                        if batch.envelope.base_offset != next {
+                            return Err(format!("{partition} skips from {next}"));
+                        }
+                        next = batch.envelope.end_offset();
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks as [`check`](Self::check), and that nothing acknowledged or seen is gone.
+    pub(crate) fn check_against(&self, acked: &[Csn], seen: &Ends) -> Result<(), String> {
+        self.check()?;
+        if let Some(last) = acked.last()
+            && *last > self.recovered.last_csn
+        {
+            return Err(format!(
+                "entry {last} was acknowledged, but {} is the last",
+                self.recovered.last_csn
+            ));
+        }
+        for (partition, end) in seen {
+            if self.log.end_offset(*partition) < *end {
+                return Err(format!("{partition} was seen up to {end}"));
+            }
+        }
+        Ok(())
+    }
+}
