@@ -1,5 +1,6 @@
 //! `connection.json`: how programs on this machine find the broker and get in.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
@@ -8,7 +9,7 @@ use serde::Serialize;
 use crate::{Error, private_file};
 
 /// The content of the file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct ConnectionFile {
     /// Where clients connect, QUIC.
     pub address: SocketAddr,
@@ -20,6 +21,17 @@ pub struct ConnectionFile {
     /// are accepted, since the server knows only their hashes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+}
+
+impl fmt::Debug for ConnectionFile {
+    /// Without the token, which is a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionFile")
+            .field("address", &self.address)
+            .field("http", &self.http)
+            .field("fingerprint", &self.fingerprint)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ConnectionFile {

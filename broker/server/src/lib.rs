@@ -47,3 +47,6 @@ pub use config::{Config, Flags, Settings};
 pub use connection_file::ConnectionFile;
 pub use error::Error;
 pub use server::{Server, create_data_directory, serve};
+
+#[cfg(test)]
+mod tests;

@@ -39,6 +39,10 @@ pub(crate) const STRANGER_WINDOW_BYTES: u32 = 16 * 1024;
 /// Streams a stranger may open: the one of the hello.
 pub(crate) const STRANGER_STREAMS_MAX: u32 = 1;
 
+/// Largest datagram on loopback, in bytes: fewer of them for the same bytes. Elsewhere the path's
+/// own limit is found out.
+pub(crate) const LOOPBACK_MTU: u16 = 4096;
+
 /// Streams a client may have open: requests, producers and subscriptions together.
 pub(crate) const STREAMS_MAX: u32 = 256;
 /// What one stream may have in flight towards the broker, in bytes.

@@ -1,6 +1,6 @@
 //! A running server, from its first file to its last goodbye.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -27,7 +27,8 @@ const IDENTITY_FILE: &str = "identity.pem";
 const TOKEN_FILE: &str = "admin.token";
 const CONNECTION_FILE: &str = "connection.json";
 
-/// A server that runs. Dropping it lets it run on; [`shutdown`](Self::shutdown) ends it.
+/// A server that runs, until [`shutdown`](Self::shutdown). When it is only dropped, it takes no more
+/// work, but nothing is settled and the journal is not sealed.
 pub struct Server {
     address: SocketAddr,
     connection: ConnectionFile,
@@ -77,7 +78,7 @@ pub fn create_data_directory(path: &Path) -> Result<(), Error> {
     private_file::create_directory(path)
 }
 
-/// Starts a server: its side door, then the engine (which takes the data directory's lock and
+/// Starts a server: its addresses and side door, then the engine (which takes the data directory's lock and
 /// recovers), then the endpoint. When this returns, clients can connect. `create_topics` of the
 /// options is that of the settings.
 ///
@@ -86,6 +87,9 @@ pub fn create_data_directory(path: &Path) -> Result<(), Error> {
 /// the data directory has changed.
 pub async fn serve(settings: Settings, options: Options) -> Result<Server, Error> {
     let (stop, stopping) = watch::channel(false);
+    // Both addresses first: where one is taken, the data directory is not touched.
+    let socket = UdpSocket::bind(settings.listen)
+        .map_err(|cause| Error::Listen { address: settings.listen, cause })?;
     let side_door = SideDoor::open(settings.http, stopping.clone()).await?;
     let options = Options { create_topics: settings.create_topics, ..options };
     let engine = match Engine::open(options).await {
@@ -97,7 +101,7 @@ pub async fn serve(settings: Settings, options: Options) -> Result<Server, Error
     };
     // Set once, here.
     let _ = side_door.state.engine.set(engine.clone());
-    match listen(&settings, &engine, side_door.address, stopping) {
+    match listen(&settings, &engine, socket, side_door.address, stopping) {
         Ok((endpoint, address, connection, broker)) => {
             let accepting = tokio::spawn(endpoint::accept(broker, endpoint.clone()));
             info!(%address, http = %side_door.address, epoch = %engine.epoch(), "ready");
@@ -119,6 +123,7 @@ type Listening = (Endpoint, SocketAddr, ConnectionFile, Arc<Broker>);
 fn listen(
     settings: &Settings,
     engine: &Engine,
+    socket: UdpSocket,
     http: SocketAddr,
     stopping: watch::Receiver<bool>,
 ) -> Result<Listening, Error> {
@@ -136,10 +141,9 @@ fn listen(
         Tokens::Given(path) => (TokenSet::read(path)?, None),
     };
     let fingerprint = identity.fingerprint();
-    let config = transport::server_config(identity.into_tls(logmill_wire::ALPN)?)?;
-    let refused = |cause| Error::Listen { address: settings.listen, cause };
-    let endpoint = Endpoint::server(config, settings.listen).map_err(refused)?;
-    let address = endpoint.local_addr().map_err(refused)?;
+    let address =
+        socket.local_addr().map_err(|cause| Error::Listen { address: settings.listen, cause })?;
+    let endpoint = transport::endpoint(identity.into_tls(logmill_wire::ALPN)?, socket, address)?;
     let connection =
         ConnectionFile { address: reachable(address), http: reachable(http), fingerprint, token };
     connection.write(&settings.data.join(CONNECTION_FILE))?;

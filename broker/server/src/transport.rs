@@ -4,28 +4,49 @@
 //! 10 MiB each. Here all of it is bounded before a client has shown its token, and what a
 //! client gets afterwards comes out of one budget, so that memory is planned however many come.
 
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{Connection, IdleTimeout, ServerConfig, TransportConfig, VarInt};
+use quinn::{
+    Connection, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig,
+    TokioRuntime, TransportConfig, VarInt,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{Error, limits};
 
+/// The endpoint on this socket, which is bound to this address.
+pub(crate) fn endpoint(
+    tls: rustls::ServerConfig,
+    socket: UdpSocket,
+    address: SocketAddr,
+) -> Result<Endpoint, Error> {
+    let is_loopback = address.ip().is_loopback();
+    let config = server_config(tls, is_loopback)?;
+    let mut endpoint = EndpointConfig::default();
+    if is_loopback {
+        let set = endpoint.max_udp_payload_size(limits::LOOPBACK_MTU);
+        set.expect("it is between 1,200 and 65,527");
+    }
+    Endpoint::new(endpoint, Some(config), socket, Arc::new(TokioRuntime))
+        .map_err(|cause| Error::Listen { address, cause })
+}
+
 /// quinn's settings for connections of which nothing is known yet.
-pub(crate) fn server_config(tls: rustls::ServerConfig) -> Result<ServerConfig, Error> {
+fn server_config(tls: rustls::ServerConfig, is_loopback: bool) -> Result<ServerConfig, Error> {
     let crypto = QuicServerConfig::try_from(tls)
         .map_err(|cause| Error::Make { what: "QUIC configuration", cause: cause.to_string() })?;
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
     config
-        .transport_config(Arc::new(for_strangers()))
+        .transport_config(Arc::new(for_strangers(is_loopback)))
         .max_incoming(limits::INCOMING_MAX)
         .incoming_buffer_size(limits::INCOMING_BYTES_MAX)
         .incoming_buffer_size_total(limits::INCOMING_BYTES_TOTAL_MAX);
     Ok(config)
 }
 
-fn for_strangers() -> TransportConfig {
+fn for_strangers(is_loopback: bool) -> TransportConfig {
     let idle = IdleTimeout::try_from(limits::IDLE_TIMEOUT).expect("seconds fit 62 bits of ms");
     let mut transport = TransportConfig::default();
     transport
@@ -38,6 +59,11 @@ fn for_strangers() -> TransportConfig {
         .send_window(limits::STRANGER_WINDOW_BYTES.into())
         .max_idle_timeout(Some(idle))
         .keep_alive_interval(Some(limits::KEEP_ALIVE));
+    if is_loopback {
+        let mut discovery = MtuDiscoveryConfig::default();
+        discovery.upper_bound(limits::LOOPBACK_MTU);
+        transport.initial_mtu(limits::LOOPBACK_MTU).mtu_discovery_config(Some(discovery));
+    }
     transport
 }
 

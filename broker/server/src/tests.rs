@@ -1,0 +1,11 @@
+//! The server over real QUIC on loopback, with the real engine on a storage in memory that can
+//! stall and fail, and a client that speaks raw frames: what a well-made client library would never
+//! send must be answered too.
+
+mod control;
+mod handshake;
+mod life;
+mod produce;
+mod subscribe;
+mod support;
+mod upload;
