@@ -82,7 +82,8 @@ pub struct Ack {
 /// help, bit 1 nothing happened), 0 u8, index u32 of the record (0xffffffff: none), then UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// Of the produce frame that is refused; the stream goes on. 0: the stream ends here.
+    /// Of the produce frame that is refused; the stream goes on. 0: the stream ends here, and all
+    /// that was taken from it has been answered.
     pub request: u64,
     /// What went wrong.
     pub code: ErrorCode,

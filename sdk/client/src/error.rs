@@ -138,9 +138,11 @@ impl Error {
         }
     }
 
-    /// This end of a stream as the error of what was sent and has no answer.
+    /// This end of a stream as the error of what was sent and has no answer. A fault that ends a
+    /// stream comes behind the answers to all that the broker has taken.
     pub(crate) fn of_unanswered(&self) -> Self {
         let reason = match self {
+            Self::Refused { no_side_effects: true, .. } => return self.of_unsent(),
             Self::Disconnected { code: Some(code), reason } => format!("{code}: {reason}"),
             Self::Disconnected { code: None, reason } => reason.clone(),
             other => other.to_string(),

@@ -208,11 +208,34 @@ async fn a_final_fault_ends_the_stream_with_its_reason() {
     stream.produced().await;
     stream.reader.stop();
     stream.refuse(Fault::new(ErrorCode::UnknownTopic, "topic t was deleted")).await;
-    let error = soon(sent.wait()).await.unwrap_err();
-    assert!(matches!(&error, Error::OutcomeUnknown { reason } if reason.contains("was deleted")));
-    let error = soon(producer.send(record("x"))).await.unwrap_err();
-    assert_eq!(error.code(), Some(ErrorCode::UnknownTopic));
-    assert!(!error.is_retryable() && error.has_no_side_effects());
+    for error in
+        [soon(sent.wait()).await.unwrap_err(), soon(producer.send(record("x"))).await.unwrap_err()]
+    {
+        assert_eq!(error.code(), Some(ErrorCode::UnknownTopic));
+        assert!(error.to_string().contains("topic t was deleted"), "{error}");
+        assert!(!error.is_retryable() && error.has_no_side_effects());
+    }
+}
+
+/// Its answers come before the fault: only what has none is judged by it.
+#[tokio::test]
+async fn a_final_fault_says_whether_what_has_no_answer_happened() {
+    let broker = FakeBroker::start();
+    for (code, happened) in [(ErrorCode::ShuttingDown, "no"), (ErrorCode::Internal, "unknown")] {
+        let (client, peer) = broker.connect().await;
+        let (producer, mut stream) = open(&client, &peer, 1).await;
+        let answered = soon(producer.send_batch(0, batch_of(0..1))).await.unwrap();
+        let unanswered = soon(producer.send_batch(0, batch_of(1..2))).await.unwrap();
+        let (frame, _) = stream.produced().await;
+        stream.produced().await;
+        stream.ack(&frame, 0).await;
+        stream.refuse(Fault::new(code, "the end")).await;
+        stream.writer.finish();
+        soon(answered.wait()).await.unwrap();
+        let error = soon(unanswered.wait()).await.unwrap_err();
+        assert_eq!(error.has_no_side_effects(), happened == "no", "{error}");
+        assert_eq!(error.is_retryable(), happened == "no", "{error}");
+    }
 }
 
 #[tokio::test]
