@@ -151,7 +151,7 @@ impl Broker {
 
     fn spawn(program: Program, setup: &Setup) -> Child {
         let data = setup.data.path();
-        let mut command = program.command(&setup.wrapper);
+        let mut command = program.wrapped(&setup.wrapper);
         command.arg("serve").arg("--data").arg(data);
         command.args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
         if let Some(config) = &setup.config {
@@ -214,7 +214,7 @@ impl Broker {
 
     /// Runs `logmill` against it with something to read.
     pub async fn logmill_with_stdin(&self, args: &[impl AsRef<OsStr>], stdin: &[u8]) -> Ran {
-        let mut command = self.program.command(&[]);
+        let mut command = self.program.command();
         command.env("LOGMILL_CONNECT", &self.connection.path).args(args);
         Ran::of(&mut command, stdin).await
     }

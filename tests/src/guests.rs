@@ -8,7 +8,12 @@ use logmill_build::{Options, Progress, build};
 
 type Slot = Arc<OnceLock<PathBuf>>;
 
-fn root() -> PathBuf {
+/// The root of the repository.
+///
+/// # Panics
+/// When it is gone.
+#[must_use]
+pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
 }
 
@@ -18,7 +23,7 @@ fn root() -> PathBuf {
 /// When there is none.
 #[must_use]
 pub fn example(path: &str) -> PathBuf {
-    let folder = root().join("examples").join(path);
+    let folder = repository().join("examples").join(path);
     assert!(folder.exists(), "{} exists", folder.display());
     folder
 }
@@ -30,7 +35,7 @@ pub fn example(path: &str) -> PathBuf {
 /// When it can't be built.
 pub async fn guest(name: &'static str) -> PathBuf {
     once(name, move || {
-        let folder = root().join("tests/guests").join(name);
+        let folder = repository().join("tests/guests").join(name);
         let note = |progress: Progress<'_>| {
             if let Progress::Note(text) = progress {
                 eprintln!("{name}: {text}");
@@ -56,14 +61,14 @@ pub async fn python_guest() -> Option<PathBuf> {
 }
 
 fn build_python() -> PathBuf {
-    let folder = root().join("target/guests/components");
+    let folder = repository().join("target/guests/components");
     std::fs::create_dir_all(&folder).unwrap();
     let component = folder.join("python-consumer.wasm");
     let output = std::process::Command::new("componentize-py")
         .arg("-d")
-        .arg(root().join("wit"))
+        .arg(repository().join("wit"))
         .args(["-w", "consumer-module", "componentize", "consumer", "-p"])
-        .arg(root().join("tests/guests/python"))
+        .arg(repository().join("tests/guests/python"))
         .arg("-o")
         .arg(&component)
         .output()

@@ -13,6 +13,7 @@
 mod broker;
 mod chance;
 mod deadline;
+mod deployments;
 mod guests;
 mod http;
 pub mod ledger;
@@ -24,7 +25,7 @@ mod records;
 pub use broker::{Broker, DataDir, Ended, Setup};
 pub use chance::{Chance, rounds};
 pub use deadline::{DEADLINE, until, within};
-pub use guests::{example, guest, python_guest};
+pub use guests::{example, guest, python_guest, repository};
 pub use http::get;
 pub use program::{Program, Ran};
 pub use raw::{RawConnection, RawStream, encoded};

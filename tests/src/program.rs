@@ -29,8 +29,14 @@ impl Program {
         self.0
     }
 
-    /// A command that begins with this program, or with what runs it.
-    pub(crate) fn command(self, wrapper: &[String]) -> Command {
+    /// A command that begins with this program, and knows of no broker.
+    #[must_use]
+    pub fn command(self) -> Command {
+        self.wrapped(&[])
+    }
+
+    /// The same, run by another program.
+    pub(crate) fn wrapped(self, wrapper: &[String]) -> Command {
         let mut command = match wrapper.split_first() {
             Some((first, rest)) => {
                 let mut command = Command::new(first);
@@ -44,18 +50,19 @@ impl Program {
                 command.env_remove(name);
             }
         }
-        command.env_remove("RUST_BACKTRACE").kill_on_drop(true);
+        // The user's own broker is none of these tests' business.
+        command.env_remove("XDG_RUNTIME_DIR").env_remove("RUST_BACKTRACE").kill_on_drop(true);
         command
     }
 
     /// Runs it with these arguments, without a broker to talk to.
     pub async fn run(self, args: &[impl AsRef<OsStr>]) -> Ran {
-        Ran::of(self.command(&[]).args(args), b"").await
+        Ran::of(self.command().args(args), b"").await
     }
 
     /// Runs it in a folder.
     pub async fn run_in(self, folder: &Path, args: &[impl AsRef<OsStr>]) -> Ran {
-        Ran::of(self.command(&[]).current_dir(folder).args(args), b"").await
+        Ran::of(self.command().current_dir(folder).args(args), b"").await
     }
 }
 
@@ -76,7 +83,10 @@ pub struct Ran {
 
 impl Ran {
     /// Runs a command with this stdin, to its end.
-    pub(crate) async fn of(command: &mut Command, stdin: &[u8]) -> Self {
+    ///
+    /// # Panics
+    /// When it can't be started, or does not end.
+    pub async fn of(command: &mut Command, stdin: &[u8]) -> Self {
         let typed = format!("{:?}", command.as_std());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let started = Instant::now();

@@ -1,0 +1,13 @@
+//! The real process, killed with `kill -9` at random moments under load, again and again.
+//!
+//! `LOGMILL_SOAK=600` goes on for ten minutes; `LOGMILL_SEED` has a run again, as far as the
+//! machine lets it.
+
+mod crash {
+    mod consumers;
+    mod producers;
+    mod routers;
+}
+
+const PROGRAM: logmill_tests::Program =
+    logmill_tests::Program::new(env!("CARGO_BIN_EXE_logmill-test-broker"));

@@ -1,0 +1,18 @@
+//! Logmill as its users meet it: a real broker, the real command line, real modules.
+
+mod e2e {
+    mod acceptance;
+    mod bad_input;
+    mod consumers;
+    mod durability;
+    mod failures;
+    mod filters;
+    mod first_minutes;
+    mod python;
+    mod routers;
+    mod side_door;
+    mod triage;
+}
+
+const PROGRAM: logmill_tests::Program =
+    logmill_tests::Program::new(env!("CARGO_BIN_EXE_logmill-test-broker"));

@@ -1,0 +1,76 @@
+//! An ack follows the disk, and one sync serves many acks.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use logmill_tests::{Broker, Setup, get, record};
+
+use crate::PROGRAM;
+
+/// Whether this machine lets one program trace another.
+fn can_trace() -> bool {
+    let traced = Command::new("strace").args(["-f", "-o", "/dev/null", "true"]).output();
+    traced.is_ok_and(|output| output.status.success())
+}
+
+async fn produce(broker: &Broker) -> Duration {
+    broker.logmill(&["produce", "t", "v"]).await.ok().took
+}
+
+#[tokio::test]
+async fn no_ack_comes_before_its_sync_has_returned() {
+    if !can_trace() {
+        eprintln!("skipped: strace is not there or may not trace; `apt-get install strace`");
+        return;
+    }
+    let delay = "strace -f --seccomp-bpf -qq -o /dev/null -e trace=fdatasync \
+                 -e inject=fdatasync:delay_enter=2000000";
+    let wrapper = delay.split_whitespace().map(str::to_owned).collect();
+    let slow = Broker::start_with(PROGRAM, Setup { wrapper, ..Setup::default() }).await;
+    slow.create_topic("t", 1).await;
+    let took = produce(&slow).await;
+    assert!(took >= Duration::from_secs(2), "acknowledged after {took:?}");
+
+    let quick = Broker::start(PROGRAM).await;
+    quick.create_topic("t", 1).await;
+    let took = produce(&quick).await;
+    assert!(took < Duration::from_secs(2), "it is the delay that takes so long, not {took:?}");
+}
+
+async fn counter(broker: &Broker, name: &str) -> u64 {
+    let (_, metrics) = get(broker, "/metrics").await;
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {name} in {metrics}")).parse().unwrap()
+}
+
+const SYNCS: &str = "logmill_journal_syncs_total";
+
+#[tokio::test]
+async fn two_hundred_producers_get_at_least_ten_acks_to_a_sync() {
+    const PRODUCERS: u64 = 200;
+    const EACH: u64 = 25;
+    let broker = Broker::start(PROGRAM).await;
+    broker.create_topic("t", 4).await;
+    let mut producers = Vec::new();
+    for _ in 0..PRODUCERS {
+        producers.push(broker.client().await.producer("t".parse().unwrap()).await.unwrap());
+    }
+    let (before, started) = (counter(&broker, SYNCS).await, Instant::now());
+    let mut tasks = Vec::new();
+    for (number, producer) in producers.into_iter().enumerate() {
+        tasks.push(tokio::spawn(async move {
+            for index in 0..EACH {
+                // One in flight: each waits for its ack before it sends the next.
+                let sent = producer.send(record(&format!("{number}"), format!("{index}"))).await;
+                sent.unwrap().wait().await.unwrap();
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let syncs = counter(&broker, SYNCS).await - before;
+    let acks = PRODUCERS * EACH;
+    eprintln!("{acks} acks, {syncs} syncs, {:?}", started.elapsed());
+    assert!(syncs > 0 && acks >= 10 * syncs, "{acks} acks for {syncs} syncs");
+}
