@@ -22,15 +22,13 @@ pub enum Error {
     CoreModule,
     /// A component that can't be used as anything.
     #[error(
-        "the component exports {exported}, but none of {expected}; build it against one of the worlds of the package {package}"
+        "the component exports {exported}, but none of {expected}; build it against a world of that WIT package"
     )]
     NoKnownExport {
         /// What it exports, for a person.
         exported: String,
         /// What would do.
         expected: String,
-        /// The WIT package and its version.
-        package: &'static str,
     },
     /// An export of this WIT package in a version that this broker doesn't know.
     #[error(
@@ -60,13 +58,11 @@ pub enum Error {
     },
     /// More code than may be compiled here.
     #[error(
-        "the component has {what}, at most {max} are allowed; split the module or leave out what it doesn't need"
+        "the component is too much to compile: {what}; split the module or leave out what it doesn't need"
     )]
     TooComplex {
-        /// How much of what it has.
+        /// What there is too much of.
         what: String,
-        /// The limit.
-        max: u64,
     },
     /// WebAssembly that breaks a rule of the format.
     #[error("not a valid component: {0}")]

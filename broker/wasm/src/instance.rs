@@ -1,8 +1,24 @@
 //! A running module, called for one record at a time.
 
-use logmill_model::{LogLevel, Message, Output, Timestamp, Verdict, World};
+use std::fmt;
+use std::sync::Arc;
 
-use crate::Failure;
+use logmill_model::{FailureReason, LogLevel, Message, Output, Timestamp, Verdict, World};
+use wasmtime::{Store, UpdateDeadline};
+
+use crate::from_guest::{self, TooMuch};
+use crate::guest::{Exported, Guest};
+use crate::host::Host;
+use crate::runtime::Shared;
+use crate::{Failure, Limits, to_guest};
+
+/// How much more than its outputs' bytes a guest may hand over in one call: lists and strings take
+/// more while they are passed than in a record.
+const PASSED_PER_OUTPUT_BYTE: u64 = 4;
+/// What a guest may hand over in one call however little it may return.
+const PASSED_BYTES_MIN: u64 = 1 << 20;
+/// Most handles to resources in one instance.
+const HANDLES_MAX: usize = 10_000;
 
 /// What a call is told, and where its log goes.
 pub struct CallContext<'a> {
@@ -14,18 +30,84 @@ pub struct CallContext<'a> {
     pub log: &'a mut dyn FnMut(LogLevel, &str),
 }
 
+impl fmt::Debug for CallContext<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallContext")
+            .field("now", &self.now)
+            .field("seed", &self.seed)
+            .finish_non_exhaustive()
+    }
+}
+
 /// An instance of a module in one world. One call at a time; between calls it may move to another
-/// thread.
-#[derive(Debug)]
+/// thread, which must have a megabyte of stack to spare.
 pub struct Instance {
     world: World,
+    limits: Limits,
+    shared: Arc<Shared>,
+    /// None once the instance is lost: its memory is given back at once.
+    running: Option<Running>,
+}
+
+struct Running {
+    store: Store<Host>,
+    guest: Guest,
+}
+
+impl fmt::Debug for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Instance")
+            .field("world", &self.world)
+            .field("limits", &self.limits)
+            .field("is_lost", &self.is_lost())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Instance {
+    /// Instantiates `exported` and runs `init`, both as one call.
+    pub(crate) fn start(
+        shared: &Arc<Shared>,
+        exported: &Exported,
+        limits: Limits,
+        config: &[(String, String)],
+        call: CallContext<'_>,
+    ) -> Result<Self, Failure> {
+        let mut store = new_store(shared, &limits);
+        let config = to_guest::config(config);
+        let mut guest = None;
+        let started = run(shared, &mut store, Limits::INIT_DEADLINE_MS, call, |store| {
+            let instance = exported.instantiate(store)?;
+            let functions = exported.functions(store, &instance)?;
+            let initialized = functions.init(store, &config)?;
+            guest = Some(functions);
+            Ok(initialized)
+        });
+        match (started, guest) {
+            (Ok(()), Some(guest)) => Ok(Self {
+                world: exported.world(),
+                limits,
+                shared: Arc::clone(shared),
+                running: Some(Running { store, guest }),
+            }),
+            (Ok(()), None) => Err(Failure::lost(FailureReason::Trap, "it never began".to_owned())),
+            (Err(failure), _) => {
+                let detail = format!("init: {}", failure.detail);
+                Err(Failure::lost(failure.reason, detail))
+            }
+        }
+    }
+
     /// What it is used as.
     #[must_use]
     pub fn world(&self) -> World {
         self.world
+    }
+
+    /// Whether a failure has cost the instance: every further call fails.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.running.is_none()
     }
 
     /// Asks a consumer for its verdict on one record.
@@ -33,7 +115,14 @@ impl Instance {
     /// # Errors
     /// See [`Failure`].
     pub fn handle(&mut self, message: &Message, call: CallContext<'_>) -> Result<Verdict, Failure> {
-        Err(self.unwritten(message, call))
+        let headers = to_guest::headers(message);
+        let message = to_guest::message(message, &headers);
+        let verdict = self.call(call, |guest, store| match guest {
+            Guest::Consumer(guest) => guest.call_handle(store, message).map(Some),
+            _ => Ok(None),
+        })?;
+        let bytes_max = self.limits.output_bytes;
+        self.within_bounds(from_guest::verdict(verdict, bytes_max))
     }
 
     /// Asks a router where a record goes besides its own topic.
@@ -45,7 +134,14 @@ impl Instance {
         message: &Message,
         call: CallContext<'_>,
     ) -> Result<Vec<Output>, Failure> {
-        Err(self.unwritten(message, call))
+        let headers = to_guest::headers(message);
+        let message = to_guest::message(message, &headers);
+        let outputs = self.call(call, |guest, store| match guest {
+            Guest::Router(guest) => guest.call_route(store, message).map(Some),
+            _ => Ok(None),
+        })?;
+        let bytes_max = self.limits.output_bytes;
+        self.within_bounds(from_guest::outputs(outputs, bytes_max))
     }
 
     /// Asks a filter whether its subscriber sees a record.
@@ -53,14 +149,84 @@ impl Instance {
     /// # Errors
     /// See [`Failure`].
     pub fn matches(&mut self, message: &Message, call: CallContext<'_>) -> Result<bool, Failure> {
-        Err(self.unwritten(message, call))
+        let headers = to_guest::headers(message);
+        let message = to_guest::message(message, &headers);
+        self.call(call, |guest, store| match guest {
+            Guest::Filter(guest) => guest.call_matches(store, message).map(Some),
+            _ => Ok(None),
+        })
     }
 
-    fn unwritten(&self, _message: &Message, _call: CallContext<'_>) -> Failure {
-        Failure {
-            reason: logmill_model::FailureReason::Trap,
-            detail: "not written".to_owned(),
-            instance_lost: true,
-        }
+    /// One call of the function that `ask` calls; None from it means that this world has none.
+    fn call<R>(
+        &mut self,
+        call: CallContext<'_>,
+        ask: impl FnOnce(&Guest, &mut Store<Host>) -> wasmtime::Result<Option<Result<R, String>>>,
+    ) -> Result<R, Failure> {
+        let Some(Running { store, guest }) = &mut self.running else {
+            return Err(Failure::lost(
+                FailureReason::Trap,
+                "the instance was lost by an earlier failure".to_owned(),
+            ));
+        };
+        let world = self.world;
+        let result = run(&self.shared, store, self.limits.deadline_ms, call, |store| {
+            let answer = ask(guest, store)?;
+            Ok(answer.unwrap_or_else(|| Err(format!("this is a {world}, which isn't asked that"))))
+        });
+        self.keep_or_lose(result)
     }
+
+    fn within_bounds<T>(&mut self, converted: Result<T, TooMuch>) -> Result<T, Failure> {
+        let bytes_max = self.limits.output_bytes;
+        self.keep_or_lose(converted.map_err(|too_much| Failure::too_much(too_much, bytes_max)))
+    }
+
+    fn keep_or_lose<T>(&mut self, result: Result<T, Failure>) -> Result<T, Failure> {
+        if result.as_ref().is_err_and(|failure| failure.instance_lost) {
+            self.running = None;
+        }
+        result
+    }
+}
+
+/// A store within `limits`, whose epoch asks the meter at each tick.
+pub(crate) fn new_store(shared: &Shared, limits: &Limits) -> Store<Host> {
+    let mut store = Store::new(&shared.engine, Host::new(limits));
+    store.limiter(|host| &mut host.budget);
+    store.epoch_deadline_callback(|mut store| {
+        store.data_mut().meter.visit()?;
+        Ok(UpdateDeadline::Continue(1))
+    });
+    let passed = limits.output_bytes.saturating_mul(PASSED_PER_OUTPUT_BYTE).max(PASSED_BYTES_MIN);
+    store.set_hostcall_fuel(usize::try_from(passed).unwrap_or(usize::MAX));
+    store.set_max_component_handles(HANDLES_MAX);
+    store
+}
+
+/// Runs guest code under its limits and hands its log over.
+pub(crate) fn run<R>(
+    shared: &Shared,
+    store: &mut Store<Host>,
+    deadline_ms: u64,
+    call: CallContext<'_>,
+    guest: impl FnOnce(&mut Store<Host>) -> wasmtime::Result<Result<R, String>>,
+) -> Result<R, Failure> {
+    store.data_mut().begin(call.now, call.seed, deadline_ms);
+    store.set_epoch_deadline(1);
+    let result = {
+        let _ticking = shared.ticker.run();
+        guest(store)
+    };
+    let host = store.data_mut();
+    let mut lines = host.lines.lock();
+    lines.finish();
+    drop(lines);
+    let outcome = match result {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(text)) => Err(Failure::returned(text, host)),
+        Err(error) => Err(Failure::stopped(&error, host)),
+    };
+    host.lines.lock().hand_over(call.log);
+    outcome
 }

@@ -8,13 +8,35 @@
 //! threads.
 #![deny(unsafe_code)]
 
-mod check;
 mod error;
-mod failure;
-mod instance;
 mod limits;
+
+mod check;
+mod granted;
+mod inspect;
+
+mod cache;
+mod compile;
+mod deserialize;
 mod module;
 mod runtime;
+
+mod failure;
+mod guest;
+mod instance;
+
+mod budget;
+mod host;
+mod lines;
+mod meter;
+mod offence;
+mod splitmix;
+mod ticker;
+mod wasi;
+
+mod bindings;
+mod from_guest;
+mod to_guest;
 
 pub use check::{Exports, check};
 pub use error::Error;

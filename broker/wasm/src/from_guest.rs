@@ -1,0 +1,65 @@
+//! From what a guest returned to the broker's types, within bounds.
+
+use logmill_model::limits::DETAIL_BYTES_MAX;
+use logmill_model::{Backoff, BatchBuilder, Header, LogLevel, Output, Record, RetryRequest};
+use logmill_model::{Timestamp, Verdict};
+
+use crate::bindings::logmill::module::{log, types};
+
+/// More bytes than a call may return.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TooMuch {
+    /// How many there are at least.
+    pub bytes: u64,
+}
+
+pub(crate) fn level(level: log::Level) -> LogLevel {
+    match level {
+        log::Level::Trace => LogLevel::Trace,
+        log::Level::Debug => LogLevel::Debug,
+        log::Level::Info => LogLevel::Info,
+        log::Level::Warn => LogLevel::Warn,
+        log::Level::Error => LogLevel::Error,
+    }
+}
+
+/// A text that says why, cut to what a dead letter keeps of it.
+pub(crate) fn reason(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(DETAIL_BYTES_MAX));
+    text
+}
+
+pub(crate) fn verdict(verdict: types::Verdict, bytes_max: u64) -> Result<Verdict, TooMuch> {
+    Ok(match verdict {
+        types::Verdict::Done(list) => Verdict::Done(outputs(list, bytes_max)?),
+        types::Verdict::Retry(request) => Verdict::Retry(RetryRequest {
+            after_ms: request.after_ms.map(|ms| ms.min(Backoff::MS_MAX)),
+            reason: reason(request.reason),
+        }),
+        types::Verdict::DeadLetter(text) => Verdict::DeadLetter(reason(text)),
+        types::Verdict::Drop(text) => Verdict::Drop(reason(text)),
+    })
+}
+
+/// The outputs, when the records that they become have no more than `bytes_max` together: so
+/// counted, empty ones run out too.
+pub(crate) fn outputs(list: Vec<types::Output>, bytes_max: u64) -> Result<Vec<Output>, TooMuch> {
+    let mut bytes = 0;
+    let mut outputs = Vec::with_capacity(list.len());
+    for one in list {
+        let record = Record {
+            key: one.key.map(Into::into),
+            value: one.value.map(Into::into),
+            headers: one.headers.into_iter().map(|(name, value)| Header::new(name, value)).collect(),
+            create_ts: Timestamp::ZERO,
+        };
+        let topic_bytes = one.topic.as_ref().map_or(0, String::len);
+        bytes += (BatchBuilder::encoded_bytes(&record) + topic_bytes) as u64;
+        if bytes > bytes_max {
+            return Err(TooMuch { bytes });
+        }
+        let Record { key, value, headers, .. } = record;
+        outputs.push(Output { topic: one.topic, key, value, headers });
+    }
+    Ok(outputs)
+}

@@ -1,0 +1,129 @@
+//! Components written by hand, so that these tests need no toolchain for guests: a core module in
+//! text form, wrapped by wit-component against the WIT package.
+
+use std::sync::OnceLock;
+
+use logmill_model::{LogLevel, Message, ModuleLimits, Offset, Record, Timestamp, World};
+use logmill_wasm::{CallContext, Failure, Instance, Limits, Module, Runtime, Settings};
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+/// The runtime that tests share where they need none of their own.
+pub fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| Runtime::new(Settings::default()).unwrap())
+}
+
+/// A component of one of the package's worlds around the core module `text`.
+pub fn component(world: &str, text: &str) -> Vec<u8> {
+    let mut module = wat::parse_str(text).unwrap();
+    let mut resolve = Resolve::default();
+    let wit = concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit");
+    let (package, _) = resolve.push_dir(wit).unwrap();
+    let world = resolve.select_world(&[package], Some(world)).unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    ComponentEncoder::default().validate(true).module(&module).unwrap().encode().unwrap()
+}
+
+/// The text of a core module whose `handle` has this body. It gets the address of the message and
+/// returns that of a `result<verdict, string>`; the zeros at address 0 are `ok(done([]))`.
+///
+/// | address | content |
+/// |---|---|
+/// | 0..64 | zeros |
+/// | 64..512 | for the body |
+/// | 512..1024 | the text `an error of the guest`, and zeros |
+pub fn consumer_text(items: &str, body: &str) -> String {
+    format!(
+        r#"(module
+            (import "logmill:module/log@0.1.0" "write" (func $log (param i32 i32 i32)))
+            (import "logmill:module/clock@0.1.0" "now" (func $now (result i64)))
+            (import "logmill:module/random@0.1.0" "bytes" (func $random (param i32 i32)))
+            (memory (export "memory") 2)
+            (global $heap (mut i32) (i32.const 4096))
+            (data (i32.const 512) "an error of the guest")
+            {items}
+            (func $realloc (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+                (local $at i32)
+                (local.set $at (i32.and
+                    (i32.add (global.get $heap) (i32.sub (local.get 2) (i32.const 1)))
+                    (i32.sub (i32.const 0) (local.get 2))))
+                (global.set $heap (i32.add (local.get $at) (local.get 3)))
+                (local.get $at))
+            (func (export "logmill:module/consumer@0.1.0#init") (param i32 i32) (result i32)
+                (i32.const 0))
+            (func $handle (export "logmill:module/consumer@0.1.0#handle") (param $message i32) (result i32)
+                (global.set $heap (i32.const 4096))
+                {body}))"#
+    )
+}
+
+/// A consumer whose `handle` has this body: see [`consumer_text`].
+pub fn consumer(body: &str) -> Vec<u8> {
+    component("consumer-module", &consumer_text("", body))
+}
+
+/// What the body of a consumer returns to say `err("an error of the guest")`.
+pub const RETURN_ERR: &str = "
+    (i32.store8 (i32.const 64) (i32.const 1))
+    (i32.store (i32.const 72) (i32.const 512))
+    (i32.store (i32.const 76) (i32.const 21))
+    (i32.const 64)";
+
+/// An instance and the log of its calls.
+pub struct Guest {
+    pub instance: Instance,
+    pub log: Vec<(LogLevel, String)>,
+}
+
+pub fn limits() -> Limits {
+    ModuleLimits::default().into()
+}
+
+pub fn compiled(bytes: &[u8]) -> Module {
+    runtime().compile(bytes).unwrap()
+}
+
+pub fn start(module: &Module, world: World, limits: Limits) -> Result<Guest, Failure> {
+    let mut log = Vec::new();
+    let mut keep = |level: LogLevel, text: &str| log.push((level, text.to_owned()));
+    let call = CallContext { now: Timestamp(1000), seed: 1, log: &mut keep };
+    let instance = module.instantiate(world, limits, &[], call)?;
+    Ok(Guest { instance, log })
+}
+
+/// A guest around a consumer's body.
+pub fn guest(body: &str, limits: Limits) -> Guest {
+    start(&compiled(&consumer(body)), World::Consumer, limits).unwrap()
+}
+
+pub fn message(value: &'static [u8]) -> Message {
+    Message {
+        topic: "events".to_owned(),
+        partition: 3,
+        offset: Some(Offset(7)),
+        record: Record {
+            key: Some("key".into()),
+            value: Some(value.into()),
+            headers: vec![logmill_model::Header::new("kind", "push")],
+            create_ts: Timestamp(900),
+        },
+        append_ts: Some(Timestamp(950)),
+        attempt: 1,
+        first_failed_ts: None,
+    }
+}
+
+impl Guest {
+    pub fn handle(&mut self) -> Result<logmill_model::Verdict, Failure> {
+        self.log.clear();
+        let mut keep = |level: LogLevel, text: &str| self.log.push((level, text.to_owned()));
+        let call = CallContext { now: Timestamp(2000), seed: 42, log: &mut keep };
+        self.instance.handle(&message(b"value"), call)
+    }
+
+    /// How `handle` failed.
+    pub fn failure(&mut self) -> Failure {
+        self.handle().expect_err("it should have failed")
+    }
+}
