@@ -64,6 +64,29 @@ pub struct DeployRequest {
     pub paused: bool,
 }
 
+impl DeployRequest {
+    /// This module under this name, with nothing else said.
+    #[must_use]
+    pub fn new(name: DeploymentName, digest: ModuleDigest) -> Self {
+        Self {
+            name,
+            digest,
+            world: None,
+            on: None,
+            out: None,
+            config: None,
+            from: None,
+            max_attempts: None,
+            backoff: None,
+            dlq: None,
+            unrouted: None,
+            memory_bytes: None,
+            deadline_ms: None,
+            paused: false,
+        }
+    }
+}
+
 /// What was deployed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deployed {
