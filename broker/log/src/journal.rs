@@ -46,12 +46,11 @@ impl Journal {
         assert!(appends.len() <= limits::APPENDS_MAX, "an entry has too many appends");
         let pending = Pending::new(csn, time, appends, done);
         assert!(pending.table.entry_bytes().0 <= limits::COMMIT_BYTES_MAX, "an entry is too large");
+        self.last_csn = csn;
         self.queue.push(pending).map_err(|pending| {
             drop(pending);
             Stopped
-        })?;
-        self.last_csn = csn;
-        Ok(())
+        })
     }
 
     /// Waits until all that was appended is durable, and seals the journal, so that the next start

@@ -77,15 +77,12 @@ pub fn open(
 ) -> Result<Opened, Error> {
     let lock = own(&*storage)?;
     make_folder(&*storage)?;
-    let Directory { files, half_made, epoch } = Directory::read(&*storage)?;
+    let Directory { files, blank, epoch } = Directory::read(&*storage)?;
     let cluster = files.first().map(|file| file.header.cluster);
-    let plan = Plan::of(files)?;
+    let plan = Plan::of(files, blank)?;
     let visible = Arc::new(Visible::new(Files::new(Arc::clone(&storage))));
     let history = History::read(plan.live, &visible, on_entry)?;
 
-    if let Some(path) = half_made {
-        successor::remove_half_made(&*storage, &path)?;
-    }
     let torn_bytes = match &history.tail {
         Some(tail) => successor::keep_torn(&*storage, tail)?,
         None => 0,

@@ -37,8 +37,6 @@ impl SyncSite {
     pub const COMPLETION: Self = Self("recovery's completion record");
     /// What recovery cut off, kept beside.
     pub const TORN: Self = Self("torn bytes");
-    /// The name of the file with what recovery cut off.
-    pub const TORN_FOLDER: Self = Self("name of the torn bytes");
     /// Recovery's removal of files that hold nothing.
     pub const REMOVAL: Self = Self("removal of empty files");
 }

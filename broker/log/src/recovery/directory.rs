@@ -35,8 +35,9 @@ impl JournalFile {
 pub(super) struct Directory {
     /// In the order in which they were made.
     pub(super) files: Vec<JournalFile>,
-    /// The newest file, where the power went before its header was written.
-    pub(super) half_made: Option<String>,
+    /// Paths of files without a header, and without anything else: the power went before it was
+    /// durable, and entries are written only after that.
+    pub(super) blank: Vec<String>,
     /// The newest start that made a file.
     pub(super) epoch: Epoch,
 }
@@ -46,18 +47,17 @@ impl Directory {
         let names = names(storage)?;
         let epoch = names.last().map_or(Epoch::ZERO, |name| name.epoch);
         let mut files: Vec<JournalFile> = Vec::with_capacity(names.len());
-        let mut half_made = None;
-        for name in &names {
-            match read_file(storage, *name)? {
+        let mut blank = Vec::new();
+        for name in names {
+            match read_file(storage, name)? {
                 Found::File(file) => {
                     check_family(files.first(), &file)?;
                     files.push(file);
                 }
-                Found::Blank(path) if Some(name) == names.last() => half_made = Some(path),
-                Found::Blank(path) => return Err(bad_header(&path)),
+                Found::Blank(path) => blank.push(path),
             }
         }
-        Ok(Self { files, half_made, epoch })
+        Ok(Self { files, blank, epoch })
     }
 }
 
@@ -100,14 +100,10 @@ fn read_file(storage: &dyn Storage, name: FileName) -> Result<Found, Error> {
             if window.zeros_from(begin)? == begin {
                 Ok(Found::Blank(path))
             } else {
-                Err(bad_header(&path))
+                Err(Error::corrupt(&path, 0, "both copies of the file's header are bad"))
             }
         }
     }
-}
-
-fn bad_header(path: &str) -> Error {
-    Error::corrupt(path, 0, "both copies of the file's header are bad")
 }
 
 fn check_family(first: Option<&JournalFile>, file: &JournalFile) -> Result<(), Error> {

@@ -27,8 +27,8 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn of(files: Vec<JournalFile>) -> Result<Self, Error> {
-        let mut plan = Self { live: Vec::new(), dead: Vec::new() };
+    pub(super) fn of(files: Vec<JournalFile>, blank: Vec<String>) -> Result<Self, Error> {
+        let mut plan = Self { live: Vec::new(), dead: blank };
         let mut replaced_from = None;
         let mut until = None;
         for file in files.into_iter().rev() {

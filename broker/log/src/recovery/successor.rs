@@ -32,13 +32,6 @@ use crate::{Error, Settings};
 /// What one write of the torn bytes takes.
 const CHUNK_BYTES: usize = 1024 * 1024;
 
-/// Removes a file that a power cut left without a header. It must go before a newer one is made:
-/// only the newest file may be without.
-pub(super) fn remove_half_made(storage: &dyn Storage, path: &str) -> Result<(), Error> {
-    remove(storage, path)?;
-    sync_removals(storage)
-}
-
 /// Keeps what follows the whole entries of the tail in a file beside it; returns how much it is.
 pub(super) fn keep_torn(storage: &dyn Storage, tail: &Tail) -> Result<u64, Error> {
     let mut window = tail.file.window();
@@ -65,10 +58,8 @@ pub(super) fn keep_torn(storage: &dyn Storage, tail: &Tail) -> Result<u64, Error
             .map_err(|error| Error::io("write", &path, error))?;
         position += bytes.len() as u64;
     }
+    // Its name becomes durable with that of the new file, before anything is cut.
     file.sync(SyncSite::TORN).map_err(|error| Error::sync(SyncSite::TORN, &path, error))?;
-    storage
-        .sync_folder(FOLDER, SyncSite::TORN_FOLDER)
-        .map_err(|error| Error::sync(SyncSite::TORN_FOLDER, FOLDER, error))?;
     Ok(end - tail.whole_end)
 }
 
@@ -150,17 +141,13 @@ pub(super) fn end_old_files(
         return Ok(());
     }
     gone.into_iter().try_for_each(|path| remove(storage, path))?;
-    sync_removals(storage)
+    storage
+        .sync_folder(FOLDER, SyncSite::REMOVAL)
+        .map_err(|error| Error::sync(SyncSite::REMOVAL, FOLDER, error))
 }
 
 fn remove(storage: &dyn Storage, path: &str) -> Result<(), Error> {
     storage.remove(path).map_err(|error| Error::io("remove", path, error))
-}
-
-fn sync_removals(storage: &dyn Storage) -> Result<(), Error> {
-    storage
-        .sync_folder(FOLDER, SyncSite::REMOVAL)
-        .map_err(|error| Error::sync(SyncSite::REMOVAL, FOLDER, error))
 }
 
 /// Who this start is: the cluster of the files, or a new one, and an epoch above all others.

@@ -279,3 +279,47 @@ impl Running {
         Ok(())
     }
 }
+
+/// All files of a storage.
+pub(crate) type Snapshot = BTreeMap<String, Vec<u8>>;
+
+pub(crate) fn snapshot(storage: &FaultyStorage) -> Snapshot {
+    let contents = |path: String| {
+        let bytes = storage.contents(&path).unwrap();
+        (path, bytes)
+    };
+    storage.paths().into_iter().map(contents).collect()
+}
+
+/// A storage that holds these files, durably.
+pub(crate) fn restored(snapshot: &Snapshot) -> FaultyStorage {
+    let storage = FaultyStorage::new();
+    for (path, bytes) in snapshot {
+        storage.set_contents(path, bytes);
+    }
+    storage
+}
+
+/// The path of the newest journal file.
+pub(crate) fn newest_file(snapshot: &Snapshot) -> String {
+    let epoch = |path: &&String| path.rsplit_once('-').map(|(_, epoch)| epoch.to_owned());
+    let files = snapshot.keys().filter(|path| path.ends_with(".journal"));
+    files.max_by_key(|path| (epoch(path), (*path).clone())).unwrap().clone()
+}
+
+/// Where each entry, mark or not, begins in a journal file, and its CSN; then the file's written
+/// end.
+pub(crate) fn entries_of(file: &[u8]) -> (Vec<(usize, Csn)>, usize) {
+    let mut entries = Vec::new();
+    let mut at = 4096;
+    while file.len() >= at + 64 && &file[at..at + 4] == b"LMEN" {
+        let length = u32::from_le_bytes(file[at + 16..at + 20].try_into().unwrap());
+        if length < 64 {
+            break;
+        }
+        let csn = u64::from_le_bytes(file[at + 24..at + 32].try_into().unwrap());
+        entries.push((at, Csn(csn)));
+        at += usize::try_from(length).unwrap();
+    }
+    (entries, at)
+}
