@@ -52,6 +52,20 @@ fn a_batch_leaves_when_its_lane_is_idle_and_fills_while_it_is_not() {
     assert_eq!(queue.answer(second.request, Ok(ack(&second, 1))), Ok(4));
 }
 
+/// Its lane was idle when the first of seven records came; a full batch has left since.
+#[test]
+fn what_does_not_fill_a_batch_waits_for_the_full_one_before_it() {
+    let mut queue = Queue::new(1, &options());
+    for value in 0..7 {
+        let _ticket = push(&mut queue, Target::InTurn, value);
+    }
+    let full = queue.next_frame().unwrap();
+    assert_eq!(values(&full), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(queue.next_frame(), None);
+    queue.answer(full.request, Ok(ack(&full, 0))).unwrap();
+    assert_eq!(values(&queue.next_frame().unwrap()), [6]);
+}
+
 #[test]
 fn full_batches_leave_without_waiting_up_to_the_limit() {
     let mut queue = Queue::new(1, &options());
