@@ -1,6 +1,5 @@
 //! A broker in this process: the one behind `serve` and `dev`.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
-use crate::verbs::{consume, dlq, module, produce, serve, status, topic};
+use crate::verbs::{consume, demo, dev, dlq, module, produce, serve, status, topic};
 use crate::{Failure, Hooks, Output, OutputFormat, Session, logging};
 
 /// A durable log broker that runs your WebAssembly modules
@@ -15,7 +15,7 @@ use crate::{Failure, Hooks, Output, OutputFormat, Session, logging};
     version,
     subcommand_required = true,
     arg_required_else_help = true,
-    after_help = "Example:\n  logmill dev &\n  logmill produce greetings hello\n  logmill consume greetings"
+    after_help = "Example:\n  logmill dev\n  logmill produce greetings hello\n  logmill consume greetings"
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -40,6 +40,8 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Demo(demo::Args),
+    Dev(dev::Args),
     Serve(serve::Args),
     Status(status::Args),
     #[command(subcommand)]
@@ -65,7 +67,9 @@ impl Cli {
     /// Turns what was typed into a command.
     pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, Unread> {
         Self::try_parse_from(args).map_err(|error| {
-            if error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            if error.use_stderr()
+                && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            {
                 return Unread::Wrong(Failure::Usage(on_one_line(&error.render().to_string())));
             }
             // Whoever asked for help and does not read it misses nothing.
@@ -82,14 +86,19 @@ impl Cli {
             Verb::Serve(_) => logging::Level::Broker,
             _ => logging::Level::Command,
         })?;
-        self.verb.run(&mut session).await?;
-        session.output.flush()
+        let done = self.verb.run(&mut session).await;
+        // What was printed before something went wrong is seen before the reason.
+        let flushed = session.output.flush();
+        session.close().await;
+        done.and(flushed)
     }
 }
 
 impl Verb {
     async fn run(self, session: &mut Session) -> Result<(), Failure> {
         match self {
+            Self::Demo(args) => args.run(session).await,
+            Self::Dev(args) => args.run(session).await,
             Self::Serve(args) => args.run(session).await,
             Self::Status(args) => args.run(session).await,
             Self::Topic(verb) => verb.run(session).await,

@@ -42,7 +42,8 @@ impl Announcement {
     /// Takes the file away, unless another broker has written its own over it.
     pub(crate) fn withdraw(self) {
         let ours = serde_json::to_value(&self.file).ok();
-        let there = std::fs::read(&self.path).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let there =
+            std::fs::read(&self.path).ok().and_then(|text| serde_json::from_slice(&text).ok());
         if ours == there {
             // Left behind, it would only name a broker that is not there.
             let _ = std::fs::remove_file(&self.path);

@@ -24,7 +24,16 @@ pub enum Failure {
 
 impl From<logmill_client::Error> for Failure {
     fn from(error: logmill_client::Error) -> Self {
-        Self::Failed(error.into())
+        Self::Failed(anyhow::anyhow!(told(&error)))
+    }
+}
+
+/// What a client's error says to a person: a refusal in the broker's words alone, which name the
+/// thing and what to do; its code is for programs.
+pub(crate) fn told(error: &logmill_client::Error) -> String {
+    match error {
+        logmill_client::Error::Refused { text, .. } if !text.is_empty() => text.clone(),
+        other => other.to_string(),
     }
 }
 
@@ -55,7 +64,11 @@ impl Failure {
     #[must_use]
     pub fn line(&self) -> String {
         let text = self.to_string();
-        text.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+        text.split('\n')
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 }
 

@@ -190,7 +190,10 @@ mod tests {
         }
     }
 
-    async fn groups(pieces: &[&'static str], format: LineFormat) -> (Vec<Vec<String>>, Option<Stop>) {
+    async fn groups(
+        pieces: &[&'static str],
+        format: LineFormat,
+    ) -> (Vec<Vec<String>>, Option<Stop>) {
         let pieces = pieces.iter().map(|piece| piece.as_bytes()).collect();
         let mapping = Mapping { format, ..Mapping::default() };
         let mut records = Records::read(Box::new(Pieces(pieces)), mapping);
@@ -224,8 +227,7 @@ mod tests {
     #[tokio::test]
     async fn a_line_without_end_is_not_taken_into_memory() {
         let endless = io::repeat(b'x');
-        let mut records =
-            Records::read(Box::new(endless), Mapping::default());
+        let mut records = Records::read(Box::new(endless), Mapping::default());
         let stop = records.next().await.unwrap().unwrap_err();
         assert!(matches!(stop, Stop::LongLine { number: 1 }));
     }

@@ -11,6 +11,7 @@ mod cli;
 mod confirm;
 mod connection_file;
 mod error;
+mod feed;
 mod hooks;
 mod input;
 mod logging;

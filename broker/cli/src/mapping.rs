@@ -125,7 +125,8 @@ mod tests {
 
     #[test]
     fn pointers_choose_the_parts_of_a_record() {
-        let line = br#"{"event":"push","delivery":"d1","payload":{"repository":{"full_name":"o/r"}}}"#;
+        let line =
+            br#"{"event":"push","delivery":"d1","payload":{"repository":{"full_name":"o/r"}}}"#;
         let record = webhooks().record(line).unwrap().unwrap();
         assert_eq!(
             record,

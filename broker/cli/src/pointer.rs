@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 use bytes::Bytes;
@@ -59,6 +60,17 @@ impl Pointer {
             return serde_json::from_str::<String>(source).map(|text| Some(text.into()));
         }
         Ok(Some(Bytes::copy_from_slice(source.as_bytes())))
+    }
+
+    /// Where in the document's text the thing lies that it points at.
+    pub(crate) fn place(
+        &self,
+        document: &RawValue,
+    ) -> Result<Option<Range<usize>>, serde_json::Error> {
+        let Some(found) = self.find(document)? else { return Ok(None) };
+        // What is found is a part of the document's text, so that addresses tell its place.
+        let start = found.get().as_ptr() as usize - document.get().as_ptr() as usize;
+        Ok(Some(start..start + found.get().len()))
     }
 
     fn find<'a>(&self, document: &'a RawValue) -> Result<Option<&'a RawValue>, serde_json::Error> {
@@ -189,6 +201,15 @@ mod tests {
         ] {
             assert_eq!(found(pointer, document).as_deref(), expected, "{pointer} in {document}");
         }
+    }
+
+    #[test]
+    fn a_place_is_that_of_the_exact_bytes() {
+        let text = r#"{"a": {"b" : [1, "two" ] }}"#;
+        let document: &RawValue = serde_json::from_str(text).unwrap();
+        let place = |pointer: &str| pointer.parse::<Pointer>().unwrap().place(document).unwrap();
+        assert_eq!(place("/a/b/1").map(|place| &text[place]), Some("\"two\""));
+        assert_eq!(place("/a/c"), None);
     }
 
     #[test]

@@ -24,14 +24,17 @@ impl Target {
         }
         match Project::load(path) {
             Ok(Project { modules, input, .. }) => Ok(Self { modules, input }),
-            Err(logmill_build::Error::NoProjectFile { .. }) if path.join("Cargo.toml").is_file() => {
+            Err(logmill_build::Error::NoProjectFile { .. })
+                if path.join("Cargo.toml").is_file() =>
+            {
                 let folder = std::path::absolute(path).context("can't tell where that is")?;
                 let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
                 Ok(Self::single(path, name, Source::Cargo))
             }
             Err(_) if !path.exists() => {
                 let shown = path.display();
-                Err(anyhow::anyhow!("{shown} does not exist; give a module's folder or a .wasm").into())
+                Err(anyhow::anyhow!("{shown} does not exist; give a module's folder or a .wasm")
+                    .into())
             }
             Err(error) => Err(anyhow::Error::from(error).into()),
         }
@@ -79,8 +82,7 @@ fn build(module: &Module) -> Result<Built, Failure> {
         Progress::Note(text) => spinner.suspend(|| terminal::note(text)),
         Progress::Output(line) => spinner.set_message(line.trim().to_owned()),
     };
-    let options =
-        Options { may_install: &may_install, progress: &progress, ..Options::default() };
+    let options = Options { may_install: &may_install, progress: &progress, ..Options::default() };
     let built = logmill_build::build_module(module, &options);
     spinner.finish_and_clear();
     built.map_err(failure)

@@ -8,14 +8,20 @@ use logmill_model::Timestamp;
 pub(crate) fn shown(time: Timestamp) -> String {
     match UNIX_EPOCH.checked_add(Duration::from_millis(time.0)) {
         // Beyond the year 9999 the format ends, and a producer may say any time.
-        Some(at) if time.0 < 253_402_300_800_000 => humantime::format_rfc3339_millis(at).to_string(),
+        Some(at) if time.0 < 253_402_300_800_000 => {
+            humantime::format_rfc3339_millis(at).to_string()
+        }
         _ => format!("{time} ms"),
     }
 }
 
 /// A span of time, to the second.
 pub(crate) fn shown_span(ms: u64) -> String {
-    if ms < 1000 { format!("{ms}ms") } else { humantime::format_duration(Duration::from_secs(ms / 1000)).to_string() }
+    if ms < 1000 {
+        format!("{ms}ms")
+    } else {
+        humantime::format_duration(Duration::from_secs(ms / 1000)).to_string()
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! The verbs, a file each.
 
 pub(crate) mod consume;
+pub(crate) mod demo;
+pub(crate) mod dev;
 pub(crate) mod dlq;
 pub(crate) mod module;
 pub(crate) mod produce;

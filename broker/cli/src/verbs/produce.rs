@@ -94,7 +94,9 @@ impl Args {
         let Some(file) = self.file else {
             headers.extend(self.idempotency_key.map(|key| Header::new(IDEMPOTENCY_KEY, key)));
             if self.value.is_none() && !self.tombstone {
-                return Err(Failure::usage("nothing to produce; give a VALUE, --file or --tombstone"));
+                return Err(Failure::usage(
+                    "nothing to produce; give a VALUE, --file or --tombstone",
+                ));
             }
             let (key, value) = (self.key.map(Into::into), self.value.map(Into::into));
             return Ok(Plan::One(Record { key, value, headers, ..Record::default() }));
@@ -108,7 +110,9 @@ impl Args {
             fixed_headers: headers,
         };
         if mapping.format == LineFormat::Record && mapping.has_pointers() {
-            return Err(Failure::usage("--format record has its parts by name; leave the pointers out"));
+            return Err(Failure::usage(
+                "--format record has its parts by name; leave the pointers out",
+            ));
         }
         Ok(Plan::Lines(Source::of(&file), mapping))
     }
@@ -155,7 +159,8 @@ async fn many(
     records: Records,
 ) -> Result<(), Failure> {
     let (started, progress) = (Instant::now(), terminal::counter("records"));
-    let sent = send_all(producer, partition, records, &mut |sent| progress.set_position(sent)).await;
+    let sent =
+        send_all(producer, partition, records, &mut |sent| progress.set_position(sent)).await;
     progress.finish_and_clear();
     let Sent { records, bytes } = sent?;
     let elapsed = started.elapsed();
@@ -198,7 +203,12 @@ mod tests {
             ("t v", Record { value: Some("v".into()), ..Record::default() }),
             (
                 "t v --key k --header a=1 --header a=2=3 --idempotency-key i",
-                Record { key: Some("k".into()), value: Some("v".into()), headers, ..Record::default() },
+                Record {
+                    key: Some("k".into()),
+                    value: Some("v".into()),
+                    headers,
+                    ..Record::default()
+                },
             ),
             ("t --key k --tombstone", Record { key: Some("k".into()), ..Record::default() }),
         ] {

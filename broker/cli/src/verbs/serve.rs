@@ -70,7 +70,9 @@ impl Args {
         let announced = announce(&server, self.listen)?;
         let (quic, http) = (server.address(), server.http_address());
         session.output.json(&serde_json::json!({"quic": quic, "http": http, "data": data}))?;
-        session.output.text(format_args!("ready quic={quic} http={http} data={}", data.display()))?;
+        session
+            .output
+            .text(format_args!("ready quic={quic} http={http} data={}", data.display()))?;
         session.output.flush()?;
         let ended = server.run_until(stop.asked()).await;
         if let Some(announced) = announced {

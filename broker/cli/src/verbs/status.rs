@@ -60,16 +60,15 @@ fn show(output: &mut Output, report: &Report<'_>) -> Result<(), Failure> {
         shown_bytes(status.disk_free_bytes),
         status.durable_csn
     ))?;
-    output.text(format_args!(
-        "lag {}, open dead letters {}",
-        report.lag, report.open_dead_letters
-    ))?;
+    output
+        .text(format_args!("lag {}, open dead letters {}", report.lag, report.open_dead_letters))?;
     for deployment in status.deployments.iter().filter(|it| stands_still(it)) {
         let reason = deployment.reason.as_deref().unwrap_or("no reason given");
         let (name, state) = (&deployment.name, deployment.state.as_str());
         output.text(format_args!("{state}: {name}: {reason}"))?;
     }
-    let waiting = status.deployments.iter().flat_map(|it| it.lanes.iter().map(move |lane| (it, lane)));
+    let waiting =
+        status.deployments.iter().flat_map(|it| it.lanes.iter().map(move |lane| (it, lane)));
     for (deployment, lane) in waiting {
         if let Some(why) = &lane.waiting {
             let (name, topic, partition) = (&deployment.name, &lane.topic, lane.partition);

@@ -12,7 +12,9 @@ use crate::{Failure, Session};
 
 /// Make, see and delete topics
 #[derive(Debug, Subcommand)]
-#[command(after_help = "Example:\n  logmill topic create orders --partitions 4\n  logmill topic ls")]
+#[command(
+    after_help = "Example:\n  logmill topic create orders --partitions 4\n  logmill topic ls"
+)]
 pub(crate) enum Verb {
     Create(create::Args),
     Ls(ls::Args),

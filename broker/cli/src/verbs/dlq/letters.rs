@@ -1,8 +1,6 @@
 //! The dead letters of one deployment, read from its topic.
 
-use logmill_client::{
-    Client, ConsumedRecord, Error, ErrorCode, SubscribeOptions, Subscriber,
-};
+use logmill_client::{Client, ConsumedRecord, Error, ErrorCode, SubscribeOptions, Subscriber};
 use logmill_model::{DeadLetter, DeploymentDescription, DeploymentName, TopicName};
 
 use crate::Failure;

@@ -13,7 +13,9 @@ use crate::{Failure, Session};
 
 /// Say whether the broker would take a module, and if not, why
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  logmill module check greeter\n  logmill module check greeter.wasm")]
+#[command(
+    after_help = "Example:\n  logmill module check greeter\n  logmill module check greeter.wasm"
+)]
 pub(crate) struct Args {
     /// A module's folder or a component
     #[arg(value_name = "DIR|FILE.wasm")]
@@ -55,8 +57,8 @@ impl Args {
 
 /// Compiles without a cache, so that the time is that of the first deploy.
 fn examine(name: String, component: Component) -> Finding {
-    let compiled = Runtime::new(Settings::default())
-        .and_then(|runtime| runtime.compile(&component.bytes));
+    let compiled =
+        Runtime::new(Settings::default()).and_then(|runtime| runtime.compile(&component.bytes));
     let Component { built, .. } = component;
     let finding = Finding {
         name,
@@ -83,11 +85,8 @@ fn examine(name: String, component: Component) -> Finding {
 fn show(session: &mut Session, finding: &Finding) -> Result<(), Failure> {
     let Some(compile_ms) = finding.compile_ms else { return Ok(()) };
     let exports: Vec<_> = finding.exports.iter().map(ToString::to_string).collect();
-    let imports = if finding.imports.is_empty() {
-        "nothing".to_owned()
-    } else {
-        finding.imports.join(", ")
-    };
+    let imports =
+        if finding.imports.is_empty() { "nothing".to_owned() } else { finding.imports.join(", ") };
     let output = &mut session.output;
     output.text(format_args!("{}: {}", finding.name, finding.path.display()))?;
     output.text(format_args!("  size      {}", shown_bytes(finding.bytes)))?;

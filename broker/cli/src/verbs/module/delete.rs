@@ -19,7 +19,8 @@ impl Args {
     pub(super) async fn run(self, session: &mut Session) -> Result<(), Failure> {
         let admin = session.admin().await?;
         let known = admin.deployment(self.name.clone()).await?;
-        self.consent.require(&format!("delete the {} {} with its cursors", known.world, self.name))?;
+        self.consent
+            .require(&format!("delete the {} {} with its cursors", known.world, self.name))?;
         admin.delete_deployment(self.name.clone()).await?;
         session.output.json(&serde_json::json!({"deleted": self.name}))?;
         session.output.text(format_args!("deleted {}", self.name))

@@ -5,7 +5,7 @@ mod settings;
 use std::path::{Path, PathBuf};
 
 use logmill_build::project::Module;
-use logmill_client::Admin;
+use logmill_client::{Admin, Error, ErrorCode};
 use logmill_model::{Deployed, DeploymentName, World};
 
 use crate::project::{self, Component, Target};
@@ -78,7 +78,8 @@ fn chosen(mut modules: Vec<Module>, plan: &Plan) -> Result<Vec<Module>, Failure>
     match &plan.name {
         Some(name) if modules.len() == 1 => modules[0].name.clone_from(name),
         Some(name) => {
-            let unknown = format!("{} has no module {name}; it has {}", plan.path.display(), names());
+            let unknown =
+                format!("{} has no module {name}; it has {}", plan.path.display(), names());
             modules.retain(|module| module.name == *name);
             if modules.is_empty() {
                 return Err(Failure::Usage(unknown));
@@ -126,10 +127,24 @@ pub(crate) async fn deploy(
     flags: &Flags,
 ) -> Result<Deployed, Failure> {
     let name: DeploymentName = module.name.parse().map_err(Failure::usage)?;
+    let mut file = module.deploy.clone();
+    // Where a project begins is said once, for its first deployment; a typed `--from` is refused
+    // by the broker when there is one.
+    if file.from.is_some() && exists(admin, &name).await? {
+        file.from = None;
+    }
     let uploaded = admin.upload(component.bytes.into()).await?;
     let world = module.world.map(model_world);
-    let request = flags.request(name, uploaded.digest, world, &module.deploy)?;
+    let request = flags.request(name, uploaded.digest, world, &file)?;
     Ok(admin.deploy(request).await?)
+}
+
+async fn exists(admin: &Admin, name: &DeploymentName) -> Result<bool, Failure> {
+    match admin.deployment(name.clone()).await {
+        Ok(_) => Ok(true),
+        Err(Error::Refused { code: ErrorCode::UnknownDeployment, .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What was deployed, for people.

@@ -23,8 +23,12 @@ impl Args {
 
 fn show(output: &mut Output, it: &DeploymentDescription) -> Result<(), Failure> {
     let state = it.state.as_str();
-    let state = it.reason.as_ref().map_or_else(|| state.to_owned(), |why| format!("{state}: {why}"));
-    output.text(format_args!("{}, a {}, version {}, {state}", it.name, it.world, it.active_version))?;
+    let state =
+        it.reason.as_ref().map_or_else(|| state.to_owned(), |why| format!("{state}: {why}"));
+    output.text(format_args!(
+        "{}, a {}, version {}, {state}",
+        it.name, it.world, it.active_version
+    ))?;
     let mut line = |name: &str, value: String| {
         if value.is_empty() { Ok(()) } else { output.text(format_args!("  {name:<14}{value}")) }
     };

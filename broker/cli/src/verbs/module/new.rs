@@ -19,7 +19,9 @@ const MANIFEST: &str = include_str!("../../../templates/Cargo.toml.in");
 
 /// Start a module project that builds, tests and deploys as it is
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  logmill module new greeter --world consumer\n  logmill dev greeter")]
+#[command(
+    after_help = "Example:\n  logmill module new greeter --world consumer\n  logmill dev greeter"
+)]
 pub(crate) struct Args {
     /// The folder to make; its name is the project's
     dir: PathBuf,
@@ -75,8 +77,9 @@ fn project_name(dir: &Path) -> Result<String, Failure> {
     let folder = std::path::absolute(dir).context("can't tell where that is")?;
     let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
-    let rest =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
+    let rest = |byte: u8| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_')
+    };
     if first && name.bytes().all(rest) && name.len() <= 64 {
         return Ok(name.to_owned());
     }

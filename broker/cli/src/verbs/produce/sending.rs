@@ -6,6 +6,7 @@ use logmill_client::{Ack, Error, Producer, Ticket};
 use logmill_model::{BatchBuilder, Record};
 
 use crate::Failure;
+use crate::error::told;
 use crate::input::{Line, Records};
 
 /// Records without an answer; the producer bounds their bytes.
@@ -27,8 +28,13 @@ pub(crate) async fn send_all(
     mut records: Records,
     progress: &mut (dyn FnMut(u64) + Send),
 ) -> Result<Sent, Failure> {
-    let mut sending =
-        Sending { producer, partition, unanswered: VecDeque::new(), sent: Sent::default(), stop: None };
+    let mut sending = Sending {
+        producer,
+        partition,
+        unanswered: VecDeque::new(),
+        sent: Sent::default(),
+        stop: None,
+    };
     while sending.stop.is_none() {
         tokio::select! {
             answer = sending.next_answer(), if !sending.unanswered.is_empty() => {
@@ -114,6 +120,6 @@ impl Sending<'_> {
     }
 
     fn fail(&mut self, line: u64, error: &Error) {
-        self.stop.get_or_insert_with(|| format!("line {line}: {error}"));
+        self.stop.get_or_insert_with(|| format!("line {line}: {}", told(error)));
     }
 }

@@ -20,8 +20,13 @@ impl Args {
         session.output.text(format_args!("{}, created {}", topic.name, shown(topic.created_ts)))?;
         let rows = topic.partitions.iter().map(|it| {
             let records = it.start.distance_to(it.end);
-            [it.partition.to_string(), it.start.to_string(), it.end.to_string(), records.to_string()]
-                .to_vec()
+            [
+                it.partition.to_string(),
+                it.start.to_string(),
+                it.end.to_string(),
+                records.to_string(),
+            ]
+            .to_vec()
         });
         session.output.table(&["partition", "start", "end", "records"], rows.collect())
     }

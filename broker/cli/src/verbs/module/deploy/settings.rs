@@ -66,6 +66,11 @@ fn parse_unrouted(text: &str) -> Result<Unrouted, String> {
 }
 
 impl Flags {
+    /// As the project file says, but standing until it is resumed.
+    pub(crate) fn paused() -> Self {
+        Self { paused: true, ..Self::default() }
+    }
+
     /// Whether a flag says something of one module in particular.
     pub(super) fn is_empty(&self) -> bool {
         self.given().is_empty() && !self.paused
@@ -93,7 +98,8 @@ impl Flags {
 
     /// Refuses flags that the module's world has no use for.
     pub(super) fn check_fit(&self, world: World) -> Result<(), Failure> {
-        let misfit = self.given().into_iter().find(|(_, fits)| fits.is_some_and(|f| !f.contains(&world)));
+        let misfit =
+            self.given().into_iter().find(|(_, fits)| fits.is_some_and(|f| !f.contains(&world)));
         match misfit {
             Some((name, _)) => {
                 Err(Failure::usage(format!("{name} does not fit a {world}; leave it out")))
@@ -133,7 +139,9 @@ impl Flags {
             backoff: either(typed.backoff, "backoff", file.backoff.as_deref())?,
             dlq: either(typed.dlq, "dlq", file.dlq.as_deref())?,
             unrouted: match (typed.unrouted, file.unrouted.as_deref()) {
-                (None, Some(text)) => Some(parse_unrouted(text).map_err(|why| wrong("unrouted", why))?),
+                (None, Some(text)) => {
+                    Some(parse_unrouted(text).map_err(|why| wrong("unrouted", why))?)
+                }
                 (typed, _) => typed,
             },
             memory_bytes: typed.memory.or(file.memory_bytes),
@@ -243,7 +251,10 @@ mod tests {
         assert_eq!((request.on, request.out, request.config), (None, None, None));
         assert_eq!((request.from, request.max_attempts, request.backoff), (None, None, None));
         assert_eq!((request.dlq, request.unrouted), (None, None));
-        assert_eq!((request.memory_bytes, request.deadline_ms, request.paused), (None, None, false));
+        assert_eq!(
+            (request.memory_bytes, request.deadline_ms, request.paused),
+            (None, None, false)
+        );
     }
 
     #[test]
@@ -256,7 +267,10 @@ mod tests {
         assert_eq!((request.max_attempts, request.backoff), (Some(3), Some(Backoff::Fixed(1000))));
         assert_eq!(request.dlq, Some("dead".parse().unwrap()));
         assert_eq!(request.unrouted, Some(Unrouted::Refuse));
-        assert_eq!((request.memory_bytes, request.deadline_ms, request.paused), (Some(1), Some(2), true));
+        assert_eq!(
+            (request.memory_bytes, request.deadline_ms, request.paused),
+            (Some(1), Some(2), true)
+        );
     }
 
     #[test]
@@ -321,7 +335,8 @@ mod tests {
             .unwrap_err();
         assert!(matches!(error, Failure::Usage(_)), "{}", error.line());
         let bad = Deploy { backoff: Some("1s".into()), ..Deploy::default() };
-        let error = Flags::default().request(name(), ModuleDigest([7; 32]), None, &bad).unwrap_err();
+        let error =
+            Flags::default().request(name(), ModuleDigest([7; 32]), None, &bad).unwrap_err();
         assert!(error.line().starts_with("bad `backoff` in logmill.toml"), "{}", error.line());
     }
 }

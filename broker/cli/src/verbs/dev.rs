@@ -1,0 +1,117 @@
+//! `logmill dev`: a broker for the time of one's work, and a project that runs on it.
+
+mod development;
+mod watch;
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use logmill_client::{Client, ConnectOptions, Trust};
+use logmill_server::{Config, Server, Settings};
+use tempfile::TempDir;
+
+use crate::broker::{self, MissingTopics, Stop};
+use crate::connection_file::Announcement;
+use crate::project::Target;
+use crate::{Failure, Session};
+
+use development::Development;
+
+/// Run a broker for development, and a project on it
+///
+/// The broker is that of serve, on loopback, with topics made on demand; it syncs to the disk like
+/// serve does. Commands in this folder and below find it by themselves. With DIR it builds and
+/// deploys the folder's modules, feeds them the input once, and shows what they log and decide;
+/// `r` and Enter feeds them again. Ctrl-C ends it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  logmill dev\n  logmill dev examples/github-triage")]
+pub(crate) struct Args {
+    /// A folder with a logmill.toml
+    dir: Option<PathBuf>,
+    /// Keep the data in this directory; it is temporary otherwise
+    #[arg(long, value_name = "D")]
+    data: Option<PathBuf>,
+}
+
+/// Where the data lies, and whether it outlives the command.
+enum Data {
+    Kept(PathBuf),
+    Temporary(TempDir),
+}
+
+impl Data {
+    fn of(wish: Option<PathBuf>) -> Result<Self, Failure> {
+        Ok(match wish {
+            Some(path) => Self::Kept(path),
+            None => Self::Temporary(tempfile::tempdir().context("can't make a temporary folder")?),
+        })
+    }
+
+    fn path(&self) -> PathBuf {
+        match self {
+            Self::Kept(path) => path.clone(),
+            Self::Temporary(folder) => folder.path().to_owned(),
+        }
+    }
+}
+
+impl Args {
+    pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
+        // Looked at first, so that a wrong path starts nothing.
+        let target = self.dir.as_deref().map(Target::of).transpose()?;
+        let here = std::env::current_dir().context("can't tell the current folder")?;
+        let mut stop = Stop::on_signals()?;
+        let data = Data::of(self.data)?;
+        let config = Config {
+            listen: ([127, 0, 0, 1], 0).into(),
+            http: ([127, 0, 0, 1], 0).into(),
+            ..Config::new(data.path())
+        };
+        let settings = Settings::check(config).map_err(anyhow::Error::from)?;
+        let server = broker::start(settings, MissingTopics::Create, &session.hooks).await?;
+        let announced = Announcement::in_project(&here, server.connection())?;
+        let done = work(session, &server, &data, target, &mut stop).await;
+        announced.withdraw();
+        let ended = server.shutdown().await.map_err(anyhow::Error::from);
+        drop(data);
+        done.and(ended.map_err(Failure::from))
+    }
+}
+
+/// What happens between the start of the broker and its end.
+async fn work(
+    session: &mut Session,
+    server: &Server,
+    data: &Data,
+    target: Option<Target>,
+    stop: &mut Stop,
+) -> Result<(), Failure> {
+    let (quic, http) = (server.address(), server.http_address());
+    let path = data.path();
+    session.output.json(&serde_json::json!({"quic": quic, "http": http, "data": path}))?;
+    session.output.text(format_args!("ready quic={quic} http={http} data={}", path.display()))?;
+    session.output.text("Commands in this folder find it by themselves. Ctrl-C ends it.")?;
+    session.output.flush()?;
+    let development = async {
+        match target {
+            Some(target) => {
+                session.use_client(connect(server).await?);
+                Development::begin(session, target).await?.go_on(session).await
+            }
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        done = development => done,
+        () = stop.asked() => Ok(()),
+        failure = server.engine().failed() => Err(anyhow::anyhow!("the journal failed: {failure}").into()),
+    }
+}
+
+async fn connect(server: &Server) -> Result<Client, Failure> {
+    let connection = server.connection();
+    let trust = Trust::Fingerprint(connection.fingerprint.parse()?);
+    let token = connection.token.clone().unwrap_or_default();
+    let options = ConnectOptions::new(connection.address.to_string(), trust, token);
+    Ok(Client::connect(options.client_name("logmill dev")).await?)
+}
