@@ -39,7 +39,7 @@ pub enum Error {
         tried: String,
     },
     /// Cargo could not build the project.
-    #[error("{} does not compile; cargo says:\n{output}", folder.display())]
+    #[error("{} does not build; cargo says:\n{output}", folder.display())]
     Compile {
         /// The project.
         folder: PathBuf,

@@ -6,7 +6,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use logmill_build::{Error, Options, World, build, vendor};
+use logmill_build::project::{Deploy, Module, Source};
+use logmill_build::{Error, Options, World, build, build_module, vendor};
 
 const CONSUMER: &str = r#"
 use logmill_module::prelude::*;
@@ -127,4 +128,38 @@ fn a_library_that_cannot_become_a_component_says_what_to_write() {
         let error = build(&folder, &options()).unwrap_err();
         assert!(matches!(error, Error::NotModule { .. }), "{error}");
     }
+}
+
+fn module(folder: &Path, world: World, source: Source) -> Module {
+    Module {
+        name: "test".to_owned(),
+        world: Some(world),
+        folder: folder.to_owned(),
+        source,
+        deploy: Deploy::default(),
+        expect: None,
+    }
+}
+
+#[test]
+fn a_component_of_another_language_is_made_by_the_projects_own_command() {
+    let folder = project("test-command", CONSUMER, CDYLIB);
+    let made = build(&folder, &options()).unwrap();
+    let component = folder.join("made.wasm");
+    let command = format!("cp {} made.wasm", made.path.display());
+    let source = Source::Command { command, component: component.clone() };
+    let built = build_module(&module(&folder, World::Consumer, source), &options()).unwrap();
+    assert_eq!((built.path, built.digest), (component.clone(), made.digest));
+
+    let source = Source::Component(component.clone());
+    let error = build_module(&module(&folder, World::Router, source), &options()).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("is a router in logmill.toml, but its component exports consumer"),
+        "{text}"
+    );
+
+    let source = Source::Command { command: "echo lost >&2; exit 1".to_owned(), component };
+    let error = build_module(&module(&folder, World::Consumer, source), &options()).unwrap_err();
+    assert!(error.to_string().contains("failed; it says:\nlost"), "{error}");
 }

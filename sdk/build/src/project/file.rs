@@ -1,4 +1,5 @@
-//! The project file as it is written. Every key is known or an error that names it.
+//! The project file as it is written. Every key is known or an error that names it; every path
+//! starts at the folder of the file.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -167,7 +168,6 @@ impl ProjectFile {
 
 impl ModuleTable {
     fn into_module(self, folder: &Path) -> Result<Module, String> {
-        let folder = join(folder, &self.path);
         let source = match (self.build, self.component) {
             (None, None) => Source::Cargo,
             (None, Some(component)) => Source::Component(folder.join(component)),
@@ -187,7 +187,7 @@ impl ModuleTable {
             source,
             deploy: self.deploy.into(),
             expect: self.expect.map(|expect| folder.join(expect.file)),
-            folder,
+            folder: join(folder, &self.path),
         })
     }
 }

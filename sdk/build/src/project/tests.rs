@@ -105,7 +105,7 @@ file = "expected.ndjson"
     assert_eq!((route.world, &*route.folder), (Some(World::Router), Path::new("/p/router")));
     assert_eq!(route.deploy.unrouted.as_deref(), Some("refuse"));
     assert_eq!(triage.deploy.config, Some(vec![("team".into(), "core".into())]));
-    assert_eq!(triage.expect.as_deref(), Some(Path::new("/p/consumer/expected.ndjson")));
+    assert_eq!(triage.expect.as_deref(), Some(Path::new("/p/expected.ndjson")));
 }
 
 #[test]
