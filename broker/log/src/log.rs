@@ -62,7 +62,7 @@ impl Log {
         bytes_max: usize,
     ) -> Option<Vec<StoredBatch>> {
         match self.visible.partition(partition) {
-            Some(state) => state.from_tail(from, bytes_max),
+            Some(state) => state.tail_from(from, bytes_max),
             None => Some(Vec::new()),
         }
     }

@@ -25,6 +25,9 @@ pub(crate) struct BatchPlace {
     pub(crate) bytes: u32,
 }
 
+// There is one for every batch of the journal.
+const _: () = assert!(size_of::<BatchPlace>() == 32);
+
 impl BatchPlace {
     fn last_offset(&self) -> Offset {
         RecordBatch::offset_at(self.base, self.last_delta)
@@ -129,7 +132,7 @@ impl Partition {
     /// Batches from `from` on, up to `bytes_max`, at least one if there is one.
     pub(crate) fn available(&self, from: Offset, bytes_max: usize) -> Available {
         let state = self.read();
-        if let Some(batches) = state.from_tail(from, bytes_max) {
+        if let Some(batches) = state.tail_from(from, bytes_max) {
             return Available::InMemory(batches);
         }
         let mut limit = Limit { left: bytes_max, any: false };
@@ -141,13 +144,13 @@ impl Partition {
     }
 
     /// As [`available`](Self::available), from memory alone.
-    pub(crate) fn from_tail(&self, from: Offset, bytes_max: usize) -> Option<Vec<StoredBatch>> {
-        self.read().from_tail(from, bytes_max)
+    pub(crate) fn tail_from(&self, from: Offset, bytes_max: usize) -> Option<Vec<StoredBatch>> {
+        self.read().tail_from(from, bytes_max)
     }
 }
 
 impl State {
-    fn from_tail(&self, from: Offset, bytes_max: usize) -> Option<Vec<StoredBatch>> {
+    fn tail_from(&self, from: Offset, bytes_max: usize) -> Option<Vec<StoredBatch>> {
         if from >= self.end {
             return Some(Vec::new());
         }

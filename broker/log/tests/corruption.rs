@@ -1,6 +1,8 @@
 //! What was proven durable and is not what was written is corruption: refused with file and
 //! position, never cut off, never served.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
 mod harness;
 
 use std::time::Duration;
@@ -25,7 +27,7 @@ fn history(stop: impl FnOnce(&mut Running)) -> Snapshot {
 
 fn refusal(snapshot: &Snapshot) -> Error {
     let storage = restored(snapshot);
-    let Err(error) = Running::open(&storage, settings()) else { panic!("it was opened") };
+    let error = Running::open(&storage, settings()).err().expect("it was opened");
     assert_eq!(&harness::snapshot(&storage), snapshot, "a refusal changes nothing");
     error
 }
@@ -78,10 +80,7 @@ fn a_checkpoint_closes_the_window_of_the_last_group() {
     let idle = Settings { checkpoint_after: Duration::from_millis(1), ..settings() };
     let mut running = Running::open(&storage, idle).unwrap();
     running.run(3, 1);
-    // Closing waits for nothing but the queue, so the checkpoint is waited for by its sync.
-    while !storage.syncs_by_site().contains_key(&SyncSite::CHECKPOINT) {
-        std::thread::yield_now();
-    }
+    harness::wait_until(|| storage.syncs_by_site().contains_key(&SyncSite::CHECKPOINT));
     running.drop_journal();
     let mut snapshot = snapshot(&storage);
     let path = newest_file(&snapshot);
@@ -164,7 +163,7 @@ fn files_that_are_not_of_this_journal_are_refused_by_their_name() {
     renamed.insert(name.to_owned(), file);
     assert!(matches!(refusal(&renamed), Error::Foreign { path, .. } if path == name));
 
-    let mut named = snapshot.clone();
+    let mut named = snapshot;
     named.insert("journal/old.journal".to_owned(), Vec::new());
     assert!(
         matches!(refusal(&named), Error::Foreign { path, .. } if path == "journal/old.journal")

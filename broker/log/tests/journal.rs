@@ -1,9 +1,11 @@
 //! The log while nothing fails: order, groups, files, readers.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
 mod harness;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use harness::{Running, batch, partition, settings, stored};
 use logmill_log::faulty::FaultyStorage;
@@ -139,11 +141,7 @@ fn an_idle_journal_proves_its_last_commit() {
     let idle = Settings { checkpoint_after: Duration::from_millis(5), ..settings() };
     let mut running = Running::open(&storage, idle).unwrap();
     running.run(3, 1);
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while running.log.stats().checkpoints == 0 {
-        assert!(Instant::now() < deadline, "no checkpoint");
-        std::thread::yield_now();
-    }
+    harness::wait_until(|| running.log.stats().checkpoints > 0);
     running.drop_journal();
     storage.power_cut(1);
     let again = Running::open(&storage, settings()).unwrap();
@@ -201,4 +199,44 @@ fn a_journal_that_was_closed_or_dropped_says_unknown() {
     let (first, second) = (running.told(), running.told());
     assert_eq!(first.0, Csn(1));
     assert_eq!(second.0, Csn(2));
+}
+
+/// Readers follow every partition while it is written: what they get is dense, whole, and never
+/// beyond what is durable.
+#[test]
+fn readers_follow_the_writer() {
+    let storage = FaultyStorage::new();
+    let mut running = Running::open(&storage, settings()).unwrap();
+    let commits = 400;
+    let follow = |log: logmill_log::Log| {
+        move || {
+            let mut next = harness::Ends::new();
+            harness::wait_until(|| log.durable_csn() > Csn(0));
+            loop {
+                let last = log.durable_csn();
+                for partition in harness::partitions() {
+                    let from = next.entry(partition).or_default();
+                    let batches = match log.read_tail(partition, *from, 2000) {
+                        Some(batches) => batches,
+                        None => log.read(partition, *from, 2000).unwrap(),
+                    };
+                    for batch in batches {
+                        assert_eq!(batch.envelope.base_offset, *from);
+                        assert!(batch.envelope.csn <= Csn(commits));
+                        *from = batch.envelope.end_offset();
+                    }
+                }
+                let mut ends =
+                    next.iter().map(|(partition, next)| (log.end_offset(*partition), *next));
+                if last == Csn(commits) && ends.all(|(end, next)| end == next) {
+                    return next;
+                }
+            }
+        }
+    };
+    let readers: Vec<_> = (0..3).map(|_| std::thread::spawn(follow(running.log.clone()))).collect();
+    assert_eq!(running.run(commits, 20).len() as u64, commits);
+    for reader in readers {
+        assert_eq!(reader.join().unwrap(), running.ends);
+    }
 }

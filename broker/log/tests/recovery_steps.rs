@@ -1,6 +1,8 @@
 //! A recovery is cut off at each of its own steps, by a crash of the process or of the machine, and
 //! the next one finds all that the first one had to find.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
 mod harness;
 
 use harness::{Ends, Running, mix, settings};
@@ -144,7 +146,7 @@ fn many_crashes_in_a_row_lose_nothing() {
                 seen.extend(running.seen());
                 running.drop_journal();
             }
-            let stop = if random % 3 == 0 { Stop::Power } else { Stop::Process };
+            let stop = if random.is_multiple_of(3) { Stop::Power } else { Stop::Process };
             stop.apply(&storage, random);
         }
         let last = Running::open(&storage, settings()).unwrap();

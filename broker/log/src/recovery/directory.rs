@@ -65,10 +65,10 @@ fn names(storage: &dyn Storage) -> Result<Vec<FileName>, Error> {
     let listed = storage.list(FOLDER).map_err(|error| Error::io("list", FOLDER, error))?;
     let mut names = Vec::with_capacity(listed.len());
     for text in listed.iter().filter(|text| text.ends_with(SUFFIX)) {
-        let name = text.parse().map_err(|_| {
-            Error::foreign(&format!("{FOLDER}/{text}"), "no journal file has such a name")
-        })?;
-        names.push(name);
+        let name = text.parse().ok().filter(|name: &FileName| name.epoch < Epoch(u64::MAX));
+        let foreign =
+            || Error::foreign(&format!("{FOLDER}/{text}"), "no journal file has such a name");
+        names.push(name.ok_or_else(foreign)?);
     }
     names.sort_unstable();
     Ok(names)

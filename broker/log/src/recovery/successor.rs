@@ -77,7 +77,7 @@ pub(super) fn make(
     history: &History,
     visible: &Visible,
 ) -> Result<Successor, Error> {
-    let proven = history.tail.as_ref().map_or(Newest::default(), |tail| tail.proven);
+    let proven = history.tail.as_ref().map_or_else(Newest::default, |tail| tail.proven);
     let first = proven.csn.next();
     let mut file = ActiveFile::create(storage, settings, identity, first, Some(first))?;
     let mut copies = Vec::new();

@@ -32,11 +32,11 @@ impl Window {
         if let Some(skip) = skip {
             return Ok(self.chunk.slice(skip..));
         }
-        let mut buffer = BytesMut::zeroed(length.max(CHUNK_BYTES));
-        let filled = self
-            .file
-            .read_at(&mut buffer, position)
-            .map_err(|error| Error::io("read", &self.path, error))?;
+        let failed = |error| Error::io("read", &self.path, error);
+        let rest = self.file.bytes().map_err(failed)?.saturating_sub(position);
+        let rest = usize::try_from(rest).unwrap_or(usize::MAX);
+        let mut buffer = BytesMut::zeroed(length.max(CHUNK_BYTES).min(rest));
+        let filled = self.file.read_at(&mut buffer, position).map_err(failed)?;
         buffer.truncate(filled);
         self.chunk = buffer.freeze();
         self.chunk_at = position;

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use logmill_log::faulty::FaultyStorage;
 use logmill_log::storage::Storage;
@@ -20,6 +20,15 @@ use logmill_model::{
 /// How many partitions a history writes to.
 const PARTITIONS: u32 = 5;
 const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Waits until something that other threads do has happened.
+pub(crate) fn wait_until(happened: impl Fn() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !happened() {
+        assert!(Instant::now() < deadline, "it does not happen");
+        std::thread::yield_now();
+    }
+}
 
 pub(crate) fn partition(index: u32) -> PartitionId {
     PartitionId::new(TopicId(16), index)
@@ -125,7 +134,8 @@ pub(crate) struct Running {
     pub(crate) entries: Vec<Entry>,
     pub(crate) ends: Ends,
     pub(crate) next: Csn,
-    told: (SyncSender<(Csn, Durability)>, Receiver<(Csn, Durability)>),
+    tell: SyncSender<(Csn, Durability)>,
+    told: Receiver<(Csn, Durability)>,
     /// What readers were shown at the moment of an ack.
     seen: Arc<Mutex<Ends>>,
 }
@@ -149,8 +159,9 @@ impl Running {
             }
         }
         let next = recovered.last_csn.next();
-        let (journal, told, seen) = (Some(journal), sync_channel(100_000), Arc::default());
-        Ok(Self { log, journal, recovered, entries, ends, next, told, seen })
+        let (tell, told) = sync_channel(100_000);
+        let (journal, seen) = (Some(journal), Arc::default());
+        Ok(Self { log, journal, recovered, entries, ends, next, tell, told, seen })
     }
 
     /// Appends the next commit; it is not durable yet.
@@ -158,7 +169,7 @@ impl Running {
         let csn = self.next;
         let entry = entry(csn, &mut self.ends);
         let touched: Vec<PartitionId> = entry.appends.iter().map(|a| a.partition).collect();
-        let (told, log, seen) = (self.told.0.clone(), self.log.clone(), Arc::clone(&self.seen));
+        let (tell, log, seen) = (self.tell.clone(), self.log.clone(), Arc::clone(&self.seen));
         let done = Box::new(move |durability| {
             if durability == Durability::Durable {
                 let mut seen = seen.lock().unwrap();
@@ -166,7 +177,7 @@ impl Running {
                     seen.insert(partition, log.end_offset(partition));
                 }
             }
-            told.send((csn, durability)).unwrap();
+            tell.send((csn, durability)).unwrap();
         });
         // A stopped journal tells the completion as well.
         let _ = self.journal.as_mut().unwrap().append(entry, done);
@@ -174,7 +185,7 @@ impl Running {
     }
 
     pub(crate) fn told(&self) -> (Csn, Durability) {
-        self.told.1.recv_timeout(DEADLINE).expect("every entry is told of")
+        self.told.recv_timeout(DEADLINE).expect("every entry is told of")
     }
 
     /// Appends `commits`, at most `window` in flight; returns those that were acknowledged. Stops
