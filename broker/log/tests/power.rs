@@ -5,7 +5,7 @@
 
 mod harness;
 
-use harness::{Ends, Running, mix, settings};
+use harness::{Ends, Running, mix, seeds, settings};
 use logmill_log::faulty::FaultyStorage;
 use logmill_log::storage::SyncSite;
 use logmill_model::Csn;
@@ -43,7 +43,7 @@ fn cut_twice(storage: &FaultyStorage, nth: u64, seed: u64) -> Result<bool, Strin
 /// All cuts of all seeds; the first complaint ends it.
 fn cut_everywhere(prepare: impl Fn(&FaultyStorage)) -> Result<u64, String> {
     let mut cuts = 0;
-    for seed in 0..SEEDS {
+    for seed in seeds(SEEDS) {
         for nth in 1.. {
             let storage = FaultyStorage::new();
             prepare(&storage);

@@ -5,7 +5,7 @@
 
 mod harness;
 
-use harness::{Ends, Running, mix, settings};
+use harness::{Ends, Running, mix, seeds, settings};
 use logmill_log::faulty::FaultyStorage;
 use logmill_log::storage::SyncSite;
 use logmill_model::Csn;
@@ -80,7 +80,7 @@ fn cut_all_recoveries(prepare: &dyn Fn(&FaultyStorage)) -> Result<u64, String> {
         [Stop::Power, Stop::Process],
         [Stop::Power, Stop::Power],
     ] {
-        for seed in 0..SEEDS {
+        for seed in seeds(SEEDS) {
             for nth in 1.. {
                 let cut = cut_recovery(seed, nth, stops, prepare)
                     .map_err(|what| format!("{stops:?}, seed {seed}, step {nth}: {what}"))?;
@@ -112,7 +112,7 @@ fn each_sync_of_a_recovery_is_missed_when_it_is_switched_off() {
 #[test]
 fn entries_that_nothing_proves_are_written_again_and_stay() {
     let mut superseded = 0;
-    for seed in 0..SEEDS {
+    for seed in seeds(SEEDS) {
         let (storage, acked, seen) = crashed(seed, Stop::Process);
         let mut first = Running::open(&storage, settings()).unwrap();
         first.check_against(&acked, &seen).unwrap();
@@ -131,7 +131,7 @@ fn entries_that_nothing_proves_are_written_again_and_stay() {
 /// The tail of one start becomes the source of the next one, and that of the one after.
 #[test]
 fn many_crashes_in_a_row_lose_nothing() {
-    for seed in 0..SEEDS {
+    for seed in seeds(SEEDS) {
         let storage = FaultyStorage::new();
         let mut acked = Vec::new();
         let mut seen = Ends::new();

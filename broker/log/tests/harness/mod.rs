@@ -21,6 +21,13 @@ use logmill_model::{
 const PARTITIONS: u32 = 5;
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// The seeds of a run: this many, or as many times more as the variable `LOGMILL_SOAK` says, each
+/// time the same ones.
+pub(crate) fn seeds(count: u64) -> std::ops::Range<u64> {
+    let soak = std::env::var("LOGMILL_SOAK").ok().and_then(|times| times.parse().ok());
+    0..count * soak.unwrap_or(1_u64)
+}
+
 /// Waits until something that other threads do has happened.
 pub(crate) fn wait_until(happened: impl Fn() -> bool) {
     let deadline = Instant::now() + DEADLINE;
