@@ -2,6 +2,11 @@
 //!
 //! `LOGMILL_SOAK=600` goes on for ten minutes; `LOGMILL_SEED` has a run again, as far as the
 //! machine lets it.
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "all of this is tests, which fail by panicking"
+)]
 
 mod crash {
     mod consumers;

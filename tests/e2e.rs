@@ -1,4 +1,9 @@
 //! Logmill as its users meet it: a real broker, the real command line, real modules.
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "all of this is tests, which fail by panicking"
+)]
 
 mod e2e {
     mod acceptance;

@@ -73,8 +73,7 @@ fn settled(counts: &Counts) -> u64 {
 }
 
 fn inputs(round: u64, chance: &mut Chance) -> String {
-    const VERBS: [&str; 8] =
-        ["done", "done", "done", "drop", "reject", "fail", "retry", "flaky 2"];
+    const VERBS: [&str; 8] = ["done", "done", "done", "drop", "reject", "fail", "retry", "flaky 2"];
     let line = |number: u64, verb: &str| {
         let (key, value) = (format!("k{}", number % 5), format!("{round}-{number} {verb}"));
         format!("{}\n", serde_json::json!({"key": key, "value": value}))
@@ -98,7 +97,8 @@ async fn compare(broker: &Broker, counts: Counts) {
         let header = |name: &str| {
             String::from_utf8(letter.record.header(name).expect(name).to_vec()).unwrap()
         };
-        let reason = ["rejected", "error", "retry"].into_iter().find(|it| *it == header("dlq-reason"));
+        let reason =
+            ["rejected", "error", "retry"].into_iter().find(|it| *it == header("dlq-reason"));
         let attempts = header("dlq-attempts").parse().unwrap();
         let outcome = Outcome::DeadLetter(reason.expect("a known reason"), attempts);
         outcomes.entry(id_and_verb(&letter).0).or_default().push(outcome);

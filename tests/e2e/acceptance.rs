@@ -123,13 +123,27 @@ async fn a_record_of_flags_is_printed_as_it_was_made() {
     broker.create_topic("t", 3).await;
     let acked: serde_json::Value = broker
         .logmill(&[
-            "produce", "t", "ünï", "--key", "k", "--header", "a=1", "--header", "a=2=3",
-            "--partition", "2", "--idempotency-key", "once", "-o", "json",
+            "produce",
+            "t",
+            "ünï",
+            "--key",
+            "k",
+            "--header",
+            "a=1",
+            "--header",
+            "a=2=3",
+            "--partition",
+            "2",
+            "--idempotency-key",
+            "once",
+            "-o",
+            "json",
         ])
         .await
         .ok()
         .json_line();
-    let expected = serde_json::json!({"topic": "t", "partition": 2, "offset": 0, "duplicate": false});
+    let expected =
+        serde_json::json!({"topic": "t", "partition": 2, "offset": 0, "duplicate": false});
     assert_eq!(acked, expected);
     broker.logmill(&["produce", "t", "--key", "k", "--tombstone", "--partition=2"]).await.ok();
     let stdin = b"{\"key\":{\"base64\":\"AP8=\"},\"value\":null,\"headers\":[[\"h\",{\"base64\":\"/w==\"}]]}\n";

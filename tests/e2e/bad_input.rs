@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use logmill_client::{Record, RecordBatch};
 use logmill_tests::{Broker, RawConnection, RawStream, Setup, encoded, read_all, record};
-use logmill_wire::{Accepts, ErrorCode, Fault, Frame, Message as _, Produce, ProduceOpen, StreamKind};
+use logmill_wire::{
+    Accepts, ErrorCode, Fault, Frame, Message as _, Produce, ProduceOpen, StreamKind,
+};
 
 use crate::PROGRAM;
 
@@ -12,10 +14,7 @@ async fn kept(broker: &Broker) -> String {
     let status = broker.admin().await.status().await.unwrap();
     let modules = broker.data().path().join("modules");
     let modules = std::fs::read_dir(modules).map_or(0, Iterator::count);
-    format!(
-        "{} {:?} {:?} {modules} modules",
-        status.durable_csn, status.topics, status.deployments
-    )
+    format!("{} {:?} {:?} {modules} modules", status.durable_csn, status.topics, status.deployments)
 }
 
 /// A broker with a topic `t` of one partition, in which one record lies.
@@ -74,19 +73,23 @@ async fn a_file_that_is_no_module_is_refused_for_what_it_is() {
         ("empty.wasm", Vec::new(), "not a WebAssembly file"),
         ("core.wasm", core, "not a component"),
         ("nothing.wasm", component.clone(), "exports nothing"),
-        ("greedy.wasm", importing(component.clone(), "wasi:http/outgoing-handler@0.2.0"), "wasi:http/outgoing-handler@0.2.0, which is not granted"),
+        (
+            "greedy.wasm",
+            importing(component.clone(), "wasi:http/outgoing-handler@0.2.0"),
+            "wasi:http/outgoing-handler@0.2.0, which is not granted",
+        ),
         ("cut.wasm", [component, vec![7, 9]].concat(), "not a valid component"),
     ] {
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
         let path = path.to_str().unwrap();
         let deploy = ["module", "deploy", "m", path, "--on", "t"];
-        let _ = broker.logmill(&deploy).await.refused(1, says);
+        broker.logmill(&deploy).await.refused(1, says);
         // The same check without a broker: it ran, and the answer is no.
-        let _ = broker.logmill(&["module", "check", path]).await.refused(3, says);
+        broker.logmill(&["module", "check", path]).await.refused(3, says);
     }
     let missing = ["module", "deploy", "m", "no/such.wasm", "--on", "t"];
-    let _ = broker.logmill(&missing).await.refused(1, "no/such.wasm");
+    broker.logmill(&missing).await.refused(1, "no/such.wasm");
     assert_eq!(kept(&broker).await, before);
 }
 
@@ -109,7 +112,7 @@ async fn a_line_that_is_no_json_stops_with_its_number_and_how_many_were_produced
     let ran = broker.logmill_with_stdin(&args, lines).await.refused(1, "line 3");
     assert!(ran.stderr.contains("2 records were produced before it"), "{ran}");
     assert_eq!(read_all(&broker.client().await, "t").await.len(), 3);
-    let _ = broker.logmill(&["produce", "t", "--file", "no/such"]).await.refused(1, "no/such");
+    broker.logmill(&["produce", "t", "--file", "no/such"]).await.refused(1, "no/such");
 }
 
 #[tokio::test]
@@ -118,7 +121,7 @@ async fn an_oversize_record_is_refused_by_the_client_and_by_the_broker() {
     let before = kept(&broker).await;
     let large = vec![b'x'; 1024 * 1024 + 1];
     let ran = broker.logmill_with_stdin(&["produce", "t", "--file", "-"], &large).await;
-    let _ = ran.refused(1, "at most 1048576 are allowed");
+    ran.refused(1, "at most 1048576 are allowed");
 
     let mut stream = produce_stream(&broker, "t").await;
     let batch = RecordBatch::of(&[record("k", large)]).unwrap();
@@ -161,8 +164,7 @@ async fn a_client_of_another_protocol_is_turned_away_in_the_handshake() {
 }
 
 async fn raw(broker: &Broker) -> RawConnection {
-    let connection =
-        RawConnection::connect(broker.connection(), logmill_wire::ALPN).await.unwrap();
+    let connection = RawConnection::connect(broker.connection(), logmill_wire::ALPN).await.unwrap();
     let answer = connection.hello(&broker.connection().token).await;
     assert!(matches!(answer, Frame::Reply(_)), "{answer:?}");
     connection
@@ -272,10 +274,10 @@ async fn a_broker_is_not_exposed_with_what_it_makes_itself() {
     let data = folder.path().join("data");
     let data = data.to_str().unwrap();
     let ran = PROGRAM.run(&["serve", "--data", data, "--listen", "0.0.0.0:0"]).await;
-    let _ = ran.refused(1, "reachable from other machines");
-    let _ = PROGRAM.run(&["serve"]).await.refused(2, "--data");
+    ran.refused(1, "reachable from other machines");
+    PROGRAM.run(&["serve"]).await.refused(2, "--data");
     let config = folder.path().join("broker.toml");
     std::fs::write(&config, "no_such_setting = 1\n").unwrap();
     let args = ["serve", "--data", data, "--config", config.to_str().unwrap()];
-    let _ = PROGRAM.run(&args).await.refused(1, "no_such_setting");
+    PROGRAM.run(&args).await.refused(1, "no_such_setting");
 }

@@ -25,7 +25,8 @@ async fn each_verdict_has_its_outcome() {
     let component = guest(SCRIPTED).await;
     let broker = Broker::start(PROGRAM).await;
     broker.create_topic("in", 1).await;
-    let told = ["0 done", "1 drop", "2 reject", "3 fail", "4 retry", "5 flaky 1", "6 done 3", "7 to b"];
+    let told =
+        ["0 done", "1 drop", "2 reject", "3 fail", "4 retry", "5 flaky 1", "6 done 3", "7 to b"];
     produce(&broker, "in", &told).await;
     let flags = "--on in --out a --out b --from earliest --max-attempts 2 --backoff fixed:5ms";
     let deployed = broker.deploy("c", World::Consumer, &component, flags).await;
@@ -109,7 +110,14 @@ async fn a_deployment_is_paused_resumed_replaced_and_deleted_without_losing_its_
     let broker = Broker::start(PROGRAM).await;
     broker.create_topic("in", 1).await;
     produce(&broker, "in", &["0 done", "1 done"]).await;
-    broker.deploy("c", World::Consumer, &component, "--on in --out out --from earliest --config tag=v1").await;
+    broker
+        .deploy(
+            "c",
+            World::Consumer,
+            &component,
+            "--on in --out out --from earliest --config tag=v1",
+        )
+        .await;
     broker.settled("c").await;
 
     broker.logmill(&["module", "pause", "c"]).await.ok();
@@ -126,7 +134,7 @@ async fn a_deployment_is_paused_resumed_replaced_and_deleted_without_losing_its_
     broker.settled("c").await;
 
     let refused = broker.try_deploy("c", World::Consumer, &component, "--from earliest").await;
-    let _ = refused.refused(1, "from");
+    refused.refused(1, "from");
     let second = broker.deploy("c", World::Consumer, &component, "--config tag=v2").await;
     assert_eq!((second.version, second.start[0].offset.0), (2, 3), "the cursor is kept");
     produce(&broker, "in", &["3 done"]).await;
@@ -138,7 +146,7 @@ async fn a_deployment_is_paused_resumed_replaced_and_deleted_without_losing_its_
     let delete = ["module", "delete", "c"];
     assert_ne!(broker.logmill(&delete).await.code, Some(0), "deleting needs --yes in a script");
     broker.logmill(&["module", "delete", "c", "--yes"]).await.ok();
-    let _ = broker.logmill(&["module", "describe", "c"]).await.refused(1, "c");
+    broker.logmill(&["module", "describe", "c"]).await.refused(1, "c");
     assert_eq!(values(&broker, "out").await.len(), 4, "its topics stay");
 }
 
@@ -148,7 +156,9 @@ async fn a_deployment_that_is_deployed_paused_waits_to_be_resumed() {
     let broker = Broker::start(PROGRAM).await;
     broker.create_topic("in", 2).await;
     produce(&broker, "in", &["0 done", "1 done"]).await;
-    broker.deploy("c", World::Consumer, &component, "--on in --out out --from earliest --paused").await;
+    broker
+        .deploy("c", World::Consumer, &component, "--on in --out out --from earliest --paused")
+        .await;
     let paused = broker.describe("c").await;
     assert_eq!(paused.state, DeploymentStatus::Paused);
     assert!(values(&broker, "out").await.is_empty());
@@ -170,8 +180,7 @@ async fn what_a_module_writes_to_its_log_is_shown() {
     let lines: Vec<Value> =
         broker.logmill(&["module", "logs", "c", "-o", "json"]).await.ok().json();
     let told: Vec<_> = lines.iter().map(|line| (&line["text"], &line["offset"])).collect();
-    let expected =
-        [(Value::from("all is well"), Value::from(0)), ("still so".into(), 1.into())];
+    let expected = [(Value::from("all is well"), Value::from(0)), ("still so".into(), 1.into())];
     assert_eq!(told, expected.each_ref().map(|(text, offset)| (text, offset)));
     assert_eq!(lines[0]["level"], "info");
     let warnings = broker.logmill(&["module", "logs", "c", "--level", "warn"]).await.ok();
@@ -191,7 +200,7 @@ async fn a_module_whose_init_fails_fails_its_deployment_with_the_reason_and_lose
         assert!(failed.reason.is_some_and(|why| why.contains("told not to start")));
         assert_eq!(failed.lanes[0].cursor.0, 0);
     } else {
-        let _ = ran.refused(1, "told not to start");
+        ran.refused(1, "told not to start");
     }
     broker.deploy("c", World::Consumer, &component, "--on in --out out --config init=ok").await;
     broker.settled("c").await;
@@ -205,7 +214,8 @@ async fn records_of_a_key_are_handled_in_order_while_one_of_them_fails() {
     let mut expected: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut lines = String::new();
     for number in 0..200 {
-        let (key, verb) = (format!("k{}", number % 7), if number % 9 == 0 { "flaky 2" } else { "done" });
+        let (key, verb) =
+            (format!("k{}", number % 7), if number % 9 == 0 { "flaky 2" } else { "done" });
         let value = format!("{number} {verb}");
         let line = serde_json::json!({"key": key, "value": value});
         lines.push_str(&format!("{line}\n"));
@@ -213,7 +223,14 @@ async fn records_of_a_key_are_handled_in_order_while_one_of_them_fails() {
     }
     let args = ["produce", "in", "--file", "-", "--format", "record"];
     broker.logmill_with_stdin(&args, lines.as_bytes()).await.ok();
-    broker.deploy("c", World::Consumer, &component, "--on in --out out --from earliest --backoff fixed:5ms").await;
+    broker
+        .deploy(
+            "c",
+            World::Consumer,
+            &component,
+            "--on in --out out --from earliest --backoff fixed:5ms",
+        )
+        .await;
     let counts = broker.settled("c").await.counts;
     assert_eq!((counts.done, counts.outputs, counts.retried), (200, 200, 46));
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();

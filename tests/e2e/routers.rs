@@ -69,7 +69,7 @@ async fn a_router_that_is_paused_makes_produce_refuse_as_retryable() {
     broker.deploy("r", World::Router, &component, "--on t --out a").await;
     broker.running("r").await;
     broker.logmill(&["module", "pause", "r"]).await.ok();
-    let _ = broker.logmill(&["produce", "t", "0 to a"]).await.refused(1, "router not ready");
+    broker.logmill(&["produce", "t", "0 to a"]).await.refused(1, "router not ready");
     let client = broker.client().await;
     let producer = client.producer("t".parse().unwrap()).await.unwrap();
     let refused = producer.send(record("k", "0 to a")).await.unwrap().wait().await.unwrap_err();

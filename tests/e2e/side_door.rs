@@ -73,7 +73,8 @@ async fn status_tells_what_one_asks_at_night() {
     let broker = Broker::start(PROGRAM).await;
     broker.create_topic("t", 2).await;
     broker.logmill(&["produce", "t", "v"]).await.ok();
-    let status: serde_json::Value = broker.logmill(&["status", "-o", "json"]).await.ok().json_line();
+    let status: serde_json::Value =
+        broker.logmill(&["status", "-o", "json"]).await.ok().json_line();
     assert_eq!(status["topics"][0]["name"], "t");
     assert_eq!(status["epoch"], 1);
     assert!(status["disk_free_bytes"].as_u64() > Some(0));

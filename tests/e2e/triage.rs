@@ -68,9 +68,18 @@ async fn the_example_deploys_from_its_folder_and_does_what_it_says() {
 async fn feed(broker: &Broker) {
     let file = example("data/github-webhooks.jsonl");
     let args = [
-        "produce", "github.events", "--file", file.to_str().unwrap(), "--value-from", "/payload",
-        "--key-from", "/payload/repository/full_name", "--header-from", "event=/event",
-        "--header-from", "delivery=/delivery",
+        "produce",
+        "github.events",
+        "--file",
+        file.to_str().unwrap(),
+        "--value-from",
+        "/payload",
+        "--key-from",
+        "/payload/repository/full_name",
+        "--header-from",
+        "event=/event",
+        "--header-from",
+        "delivery=/delivery",
     ];
     broker.logmill(&args).await.ok();
 }
@@ -123,12 +132,11 @@ async fn what_is_malformed_ends_as_a_dead_letter_with_its_reason() {
     broker.running("route").await;
     let file = folder.join("malformed.ndjson");
     let lines = std::fs::read_to_string(&file).unwrap().lines().count();
-    let args = [
-        "produce", "github.events", "--file", file.to_str().unwrap(), "--format", "record",
-    ];
+    let args = ["produce", "github.events", "--file", file.to_str().unwrap(), "--format", "record"];
     broker.logmill(&args).await.ok();
     let counts = broker.settled("triage").await.counts;
-    let letters: Vec<Value> = broker.logmill(&["dlq", "show", "triage", "-o", "json"]).await.ok().json();
+    let letters: Vec<Value> =
+        broker.logmill(&["dlq", "show", "triage", "-o", "json"]).await.ok().json();
     // The one without an `event` header has no route and stays in github.events.
     assert_eq!((letters.len(), counts.dead_lettered as usize), (lines - 1, lines - 1));
     let mut reasons: Vec<&str> =

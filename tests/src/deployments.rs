@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use logmill_client::{Deployed, DeploymentDescription, DeploymentStatus, Error, ErrorCode};
+use logmill_client::{Deployed, DeploymentDescription, DeploymentStatus, Error, ErrorCode, World};
 
 use crate::{Broker, Ran, until};
 
@@ -32,13 +32,7 @@ impl Broker {
     ///
     /// # Panics
     /// When the project file can't be written.
-    pub async fn try_deploy(
-        &self,
-        name: &str,
-        world: World,
-        component: &Path,
-        flags: &str,
-    ) -> Ran {
+    pub async fn try_deploy(&self, name: &str, world: World, component: &Path, flags: &str) -> Ran {
         let project = tempfile::tempdir().unwrap();
         let text = format!("name = {name:?}\nworld = \"{world}\"\ncomponent = {component:?}\n");
         std::fs::write(project.path().join("logmill.toml"), text).unwrap();

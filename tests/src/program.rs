@@ -115,7 +115,6 @@ impl Ran {
     /// # Panics
     /// When it has not.
     #[track_caller]
-    #[must_use]
     pub fn ok(self) -> Self {
         assert_eq!(self.code, Some(0), "{self}");
         self
@@ -126,7 +125,6 @@ impl Ran {
     /// # Panics
     /// When it has not.
     #[track_caller]
-    #[must_use]
     pub fn refused(self, code: i32, says: &str) -> Self {
         assert_eq!(self.code, Some(code), "{self}");
         assert!(self.stderr.contains(says), "stderr does not say {says:?}: {self}");
