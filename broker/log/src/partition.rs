@@ -180,3 +180,44 @@ impl Limit {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_offset_leads_to_the_batch_that_holds_it_or_the_next_one() {
+        let files =
+            crate::files::Files::new(std::sync::Arc::new(crate::faulty::FaultyStorage::new()));
+        let file = files.add("journal/a");
+        let partition = Partition::default();
+        let mut places = Vec::new();
+        let mut base = 3;
+        for n in 0..3000_u32 {
+            let last_delta = n % 3;
+            let place = BatchPlace {
+                base: Offset(base),
+                last_delta,
+                file,
+                row_at: n,
+                row_crc: 0,
+                batch_at: n,
+                bytes: 10,
+            };
+            partition.push_place(place);
+            places.push(place);
+            // Offsets that compaction took leave gaps.
+            base += u64::from(last_delta) + 1 + u64::from(n % 50 == 0) * 4;
+        }
+        assert_eq!(partition.start(), Offset(3));
+        for offset in 0..base {
+            let expected = places.iter().find(|place| place.last_offset() >= Offset(offset));
+            match partition.available(Offset(offset), 1) {
+                Available::OnDisk(found) => assert_eq!(found.first(), expected, "{offset}"),
+                Available::InMemory(none) => assert!(none.is_empty() && expected.is_none()),
+            }
+        }
+        let Available::OnDisk(three) = partition.available(Offset(0), 3 * 74) else { panic!() };
+        assert_eq!(three, places[..3]);
+    }
+}

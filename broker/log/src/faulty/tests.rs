@@ -103,3 +103,19 @@ fn a_full_disk_takes_nothing_more() {
     let full = file.write_at(&[io::IoSlice::new(b"9")], 8).unwrap_err();
     assert_eq!(full.kind(), io::ErrorKind::StorageFull);
 }
+
+#[test]
+fn a_rename_survives_as_a_whole_or_not_at_all() {
+    for seed in 0..50 {
+        let (storage, file) = with_synced_file();
+        storage.rename("f", "g").unwrap();
+        if seed % 2 == 0 {
+            storage.sync_folder("", SyncSite::ROOT_FOLDER).unwrap();
+        }
+        file.sync(SyncSite::GROUP).unwrap();
+        storage.power_cut(seed);
+        let paths = storage.paths();
+        assert!(paths == ["g"] || (seed % 2 == 1 && paths == ["f"]), "seed {seed}: {paths:?}");
+        assert_eq!(storage.contents(&paths[0]).unwrap(), b"synced");
+    }
+}

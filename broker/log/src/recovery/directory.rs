@@ -83,9 +83,9 @@ enum Found {
 fn read_file(storage: &dyn Storage, name: FileName) -> Result<Found, Error> {
     let path = name.path();
     let file = storage.open(&path).map_err(|error| Error::io("open", &path, error))?;
-    let mut window = Window::new(&path, &file);
-    let bytes = window.at(0, FILE_HEADER_BYTES)?;
-    match FileHeader::decode(&bytes[..bytes.len().min(FILE_HEADER_BYTES)]) {
+    let mut bytes = [0; FILE_HEADER_BYTES];
+    let filled = file.read_at(&mut bytes, 0).map_err(|error| Error::io("read", &path, error))?;
+    match FileHeader::decode(&bytes[..filled]) {
         DecodedFileHeader::Header(header) => {
             if (header.first, header.epoch) != (name.first, name.epoch) {
                 return Err(Error::foreign(&path, "its header is not the one of its name"));
@@ -97,7 +97,7 @@ fn read_file(storage: &dyn Storage, name: FileName) -> Result<Found, Error> {
         }
         DecodedFileHeader::Bad => {
             let begin = FILE_HEADER_BYTES as u64;
-            if window.zeros_from(begin)? == begin {
+            if Window::new(&path, &file).zeros_from(begin)? == begin {
                 Ok(Found::Blank(path))
             } else {
                 Err(Error::corrupt(&path, 0, "both copies of the file's header are bad"))

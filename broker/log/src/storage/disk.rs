@@ -33,16 +33,18 @@ impl DiskStorage {
         Ok(Self { root })
     }
 
-    /// The directory at `root`, made if it is missing; its own name is synced in its parent.
+    /// The directory at `root`, made if it is missing, with the directories above it. What is made
+    /// is durable when this returns.
     ///
     /// # Errors
     /// What the file system says.
     pub fn create(root: impl Into<PathBuf>) -> io::Result<Self> {
         let root = root.into();
-        if !root.is_dir() {
-            std::fs::create_dir_all(&root)?;
-            let absolute = root.canonicalize()?;
-            if let Some(parent) = absolute.parent() {
+        let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+        let missing: Vec<&Path> = root.ancestors().take_while(is_missing).collect();
+        std::fs::create_dir_all(&root)?;
+        for made in missing {
+            if let Some(parent) = made.canonicalize()?.parent() {
                 sync_directory(parent)?;
             }
         }
@@ -245,8 +247,8 @@ mod tests {
         let missing = directory.path().join("missing");
         assert_eq!(DiskStorage::open(&missing).unwrap_err().kind(), io::ErrorKind::NotFound);
         assert!(!missing.exists());
-        DiskStorage::create(&missing).unwrap();
-        assert!(missing.exists());
+        DiskStorage::create(missing.join("deeper")).unwrap();
+        assert!(missing.join("deeper").exists());
     }
 
     #[test]

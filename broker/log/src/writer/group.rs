@@ -69,3 +69,27 @@ impl Group {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_pieces_are_one_slice_and_a_large_batch_is_not_copied() {
+        let large = Bytes::from(vec![7; COPY_BYTES_MAX + 1]);
+        let mut group = Group::default();
+        group.gather(b"head");
+        group.push_batch(&Bytes::from_static(b"small"));
+        group.push_batch(&large);
+        group.gather(&[]);
+        group.gather(b"next");
+        let slices = group.slices();
+        assert_eq!(slices.len(), 3);
+        assert_eq!(&*slices[0], b"headsmall");
+        assert_eq!(slices[1].as_ptr(), large.as_ptr());
+        assert_eq!(&*slices[2], b"next");
+        assert_eq!(group.bytes(), 13 + large.len() as u64);
+        group.clear();
+        assert_eq!((group.slices().len(), group.bytes()), (0, 0));
+    }
+}
