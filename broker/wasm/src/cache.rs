@@ -135,12 +135,8 @@ fn read_verified(path: &Path) -> io::Result<Option<Verified>> {
 /// The file appears under its name whole or not at all.
 fn write_whole(path: &Path, code: &[u8]) -> io::Result<()> {
     let unfinished = path.with_extension(UNFINISHED);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&unfinished)?;
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
     file.write_all(MAGIC)?;
     file.write_all(&Sha256::digest(code))?;
     file.write_all(code)?;

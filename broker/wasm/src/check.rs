@@ -67,10 +67,9 @@ fn worlds(surface: &Surface) -> Result<Vec<World>, Error> {
     }
     match (worlds.is_empty(), other_version) {
         (false, _) => Ok(worlds),
-        (true, Some(export)) => Err(Error::WrongVersion {
-            exported: export.clone(),
-            expected: expected().join(", "),
-        }),
+        (true, Some(export)) => {
+            Err(Error::WrongVersion { exported: export.clone(), expected: expected().join(", ") })
+        }
         (true, None) => Err(Error::NoKnownExport {
             exported: listed(&surface.exports),
             expected: expected().join(", "),
@@ -96,19 +95,22 @@ fn looks_like(bytes: &[u8]) -> String {
     if bytes.is_empty() {
         return "the file is empty".to_owned();
     }
-    let known: [(&[u8], &str); 6] = [
+    const TEXT_FORM: &str = "WebAssembly in its text form, which needs to be assembled";
+    let known: [(&[u8], &str); 7] = [
         (b"\x7fELF", "a native program for Linux"),
         (b"\xcf\xfa\xed\xfe", "a native program for macOS"),
         (b"MZ", "a native program for Windows"),
         (b"PK\x03\x04", "a zip archive"),
         (b"\x1f\x8b", "gzip-compressed data"),
-        (b"(component", "WebAssembly in its text form, which needs to be assembled"),
+        (b"(component", TEXT_FORM),
+        (b"(module", TEXT_FORM),
     ];
     if let Some((_, what)) = known.iter().find(|(prefix, _)| starts(prefix)) {
         return format!("it looks like {what}");
     }
     let head = &bytes[..bytes.len().min(64)];
-    match std::str::from_utf8(head).or_else(|error| std::str::from_utf8(&head[..error.valid_up_to()]))
+    match std::str::from_utf8(head)
+        .or_else(|error| std::str::from_utf8(&head[..error.valid_up_to()]))
     {
         Ok(text) if text.len() + 3 >= head.len() && !text.contains('\0') => {
             let line: String = text.lines().next().unwrap_or_default().chars().take(30).collect();

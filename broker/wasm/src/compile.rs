@@ -26,7 +26,8 @@ const STACK_BYTES: usize = 16 << 20;
 /// The limits of the one instance that is made to see whether the types of the exports fit.
 const TRIAL_LIMITS: Limits = Limits {
     memory_bytes: 1 << 30,
-    deadline_ms: Limits::INIT_DEADLINE_MS,
+    deadline_ms: 1000,
+    init_deadline_ms: 1000,
     output_bytes: Limits::OUTPUT_BYTES,
     log_bytes: 0,
 };
@@ -131,7 +132,7 @@ fn check_types(shared: &Shared, exported: &[Exported]) -> wasmtime::Result<()> {
     let Some(first) = exported.first() else { return Ok(()) };
     let mut store = new_store(shared, &TRIAL_LIMITS);
     let call = CallContext { now: Timestamp::ZERO, seed: 0, log: &mut |_, _| {} };
-    let instance = run(shared, &mut store, TRIAL_LIMITS.deadline_ms, call, |store| {
+    let instance = run(shared, &mut store, TRIAL_LIMITS.init_deadline_ms, call, |store| {
         first.instantiate(store).map(Ok)
     });
     let Ok(instance) = instance else { return Ok(()) };

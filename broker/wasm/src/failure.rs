@@ -43,11 +43,9 @@ impl Failure {
     pub(crate) fn returned(text: String, host: &Host) -> Self {
         match host.budget.refusal() {
             Some(refusal) => Self::lost(FailureReason::Memory, format!("{refusal}; {text}")),
-            None => Self {
-                reason: FailureReason::Error,
-                detail: reason(text),
-                instance_lost: false,
-            },
+            None => {
+                Self { reason: FailureReason::Error, detail: reason(text), instance_lost: false }
+            }
         }
     }
 
@@ -104,8 +102,12 @@ fn offence_reason(offence: Offence) -> FailureReason {
 
 fn trap_words(trap: Trap) -> String {
     match trap {
-        Trap::UnreachableCodeReached => "trapped: `unreachable` executed, as a panic does".to_owned(),
-        Trap::StackOverflow => "trapped: call stack exhausted, as endless recursion does".to_owned(),
+        Trap::UnreachableCodeReached => {
+            "trapped: `unreachable` executed, as a panic does".to_owned()
+        }
+        Trap::StackOverflow => {
+            "trapped: call stack exhausted, as endless recursion does".to_owned()
+        }
         other => other.to_string().replacen("wasm trap: ", "trapped: ", 1),
     }
 }

@@ -50,7 +50,11 @@ pub(crate) fn outputs(list: Vec<types::Output>, bytes_max: u64) -> Result<Vec<Ou
         let record = Record {
             key: one.key.map(Into::into),
             value: one.value.map(Into::into),
-            headers: one.headers.into_iter().map(|(name, value)| Header::new(name, value)).collect(),
+            headers: one
+                .headers
+                .into_iter()
+                .map(|(name, value)| Header::new(name, value))
+                .collect(),
             create_ts: Timestamp::ZERO,
         };
         let topic_bytes = one.topic.as_ref().map_or(0, String::len);

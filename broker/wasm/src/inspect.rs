@@ -82,12 +82,12 @@ impl Walk {
             Payload::Version { encoding, .. } => self.enter(encoding),
             Payload::End(_) => self.leave(),
             Payload::CodeSectionEntry(body) => self.function(&body),
-            Payload::InstanceSection(section) => section.into_iter().try_for_each(|instance| {
-                match instance.map_err(invalid)? {
+            Payload::InstanceSection(section) => {
+                section.into_iter().try_for_each(|instance| match instance.map_err(invalid)? {
                     Instance::Instantiate { .. } => self.expand(1),
                     Instance::FromExports(_) => Ok(()),
-                }
-            }),
+                })
+            }
             Payload::ComponentCanonicalSection(section) => self.expand(u64::from(section.count())),
             Payload::ComponentInstanceSection(section) => {
                 section.into_iter().try_for_each(|instance| match instance.map_err(invalid)? {
@@ -101,14 +101,18 @@ impl Walk {
             Payload::ComponentAliasSection(section) => {
                 section.into_iter().try_for_each(|alias| self.alias(&alias.map_err(invalid)?))
             }
-            Payload::ComponentImportSection(section) => section.into_iter().try_for_each(|import| {
-                let import = import.map_err(invalid)?;
-                self.import(import.name.name, import.ty)
-            }),
-            Payload::ComponentExportSection(section) => section.into_iter().try_for_each(|export| {
-                let export = export.map_err(invalid)?;
-                self.export(export.name.name, export.kind, export.index)
-            }),
+            Payload::ComponentImportSection(section) => {
+                section.into_iter().try_for_each(|import| {
+                    let import = import.map_err(invalid)?;
+                    self.import(import.name.name, import.ty)
+                })
+            }
+            Payload::ComponentExportSection(section) => {
+                section.into_iter().try_for_each(|export| {
+                    let export = export.map_err(invalid)?;
+                    self.export(export.name.name, export.kind, export.index)
+                })
+            }
             _ => Ok(()),
         }
     }
@@ -180,12 +184,7 @@ impl Walk {
         }
     }
 
-    fn export(
-        &mut self,
-        name: &str,
-        kind: ComponentExternalKind,
-        index: u32,
-    ) -> Result<(), Error> {
+    fn export(&mut self, name: &str, kind: ComponentExternalKind, index: u32) -> Result<(), Error> {
         if self.levels.len() == 1 {
             self.surface.exports.push(name.to_owned());
         }

@@ -76,7 +76,7 @@ impl Instance {
         let mut store = new_store(shared, &limits);
         let config = to_guest::config(config);
         let mut guest = None;
-        let started = run(shared, &mut store, Limits::INIT_DEADLINE_MS, call, |store| {
+        let started = run(shared, &mut store, limits.init_deadline_ms, call, |store| {
             let instance = exported.instantiate(store)?;
             let functions = exported.functions(store, &instance)?;
             let initialized = functions.init(store, &config)?;

@@ -9,6 +9,8 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// What one call may use, in milliseconds of running.
     pub deadline_ms: u64,
+    /// What instantiating and `init` may use together, in milliseconds.
+    pub init_deadline_ms: u64,
     /// What one call may return, in bytes: keys, values, headers, names and reasons.
     pub output_bytes: u64,
     /// What one call may log, in bytes; the rest is dropped, and a line says so.
@@ -29,6 +31,7 @@ impl From<ModuleLimits> for Limits {
         Self {
             memory_bytes: limits.memory_bytes,
             deadline_ms: limits.deadline_ms,
+            init_deadline_ms: Self::INIT_DEADLINE_MS,
             output_bytes: Self::OUTPUT_BYTES,
             log_bytes: Self::LOG_BYTES,
         }

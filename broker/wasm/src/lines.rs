@@ -109,7 +109,8 @@ impl Lines {
 
     /// The last line that says that something is wrong.
     pub(crate) fn last_warning(&self) -> Option<&str> {
-        let is_warning = |line: &&(LogLevel, String)| line.0 >= LogLevel::Warn && !line.1.is_empty();
+        let is_warning =
+            |line: &&(LogLevel, String)| line.0 >= LogLevel::Warn && !line.1.is_empty();
         self.lines.iter().rfind(is_warning).map(|line| line.1.as_str())
     }
 

@@ -71,8 +71,8 @@ impl Module {
         self.code.compile_ms
     }
 
-    /// Makes an instance and runs its `init`, which may use
-    /// [`Limits::INIT_DEADLINE_MS`].
+    /// Makes an instance and runs its `init`, together within
+    /// [`Limits::init_deadline_ms`].
     ///
     /// # Errors
     /// When the module doesn't export `world`, breaks a limit, traps, or `init` returns an error.
@@ -87,7 +87,8 @@ impl Module {
         let exported = self.code.exported.iter().find(|exported| exported.world() == world);
         let Some(exported) = exported else {
             let known: Vec<_> = self.worlds().iter().map(|world| world.as_str()).collect();
-            let detail = format!("the module is no {world}; it can be used as {}", known.join(", "));
+            let detail =
+                format!("the module is no {world}; it can be used as {}", known.join(", "));
             return Err(Failure::lost(FailureReason::Trap, detail));
         };
         Instance::start(&self.shared, exported, limits, config, call)

@@ -64,9 +64,8 @@ impl Runtime {
     pub fn new(settings: Settings) -> Result<Self, Error> {
         let broken = |error: wasmtime::Error| Error::Runtime(format!("{error:#}"));
         let engine = Engine::new(&config()).map_err(broken)?;
-        let ticker = Ticker::start(engine.weak()).map_err(|error| {
-            Error::Runtime(format!("its thread can't be started: {error}"))
-        })?;
+        let ticker = Ticker::start(engine.weak())
+            .map_err(|error| Error::Runtime(format!("its thread can't be started: {error}")))?;
         let plain = plain_linker(&engine).map_err(broken)?;
         let mut with_wasi = plain.clone();
         wasi::add_to_linker(&mut with_wasi).map_err(broken)?;

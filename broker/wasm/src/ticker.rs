@@ -37,10 +37,9 @@ impl Ticker {
             stopped: AtomicBool::new(false),
         });
         let of_thread = Arc::clone(&shared);
-        let thread =
-            thread::Builder::new().name("wasm-epoch".to_owned()).spawn(move || {
-                of_thread.tick_while_running(&engine);
-            })?;
+        let thread = thread::Builder::new().name("wasm-epoch".to_owned()).spawn(move || {
+            of_thread.tick_while_running(&engine);
+        })?;
         Ok(Self { shared, thread: Some(thread) })
     }
 

@@ -18,7 +18,9 @@ use logmill_model::Timestamp;
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
-use wasmtime_wasi::p2::bindings::{cli, clocks as bound_clocks, filesystem, random as bound_random};
+use wasmtime_wasi::p2::bindings::{
+    cli, clocks as bound_clocks, filesystem, random as bound_random,
+};
 use wasmtime_wasi::p2::bindings::{sockets, sync};
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};

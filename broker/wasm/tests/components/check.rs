@@ -1,10 +1,8 @@
 //! What isn't a component that the broker runs is refused, each for its own reason.
 
-mod support;
-
+use crate::support::{component, consumer, consumer_text, limits, runtime, start};
 use logmill_model::World;
 use logmill_wasm::{Error, check};
-use support::{component, consumer, consumer_text, runtime};
 
 fn refused(bytes: &[u8]) -> Error {
     let error = check(bytes).expect_err("it should have been refused");
@@ -73,8 +71,9 @@ fn a_component_without_a_known_export_is_refused_with_both_lists() {
 
 #[test]
 fn another_version_of_the_package_is_named() {
-    let error =
-        refused(&text(r#"(component (instance $i) (export "logmill:module/consumer@0.2.0" (instance $i)))"#));
+    let error = refused(&text(
+        r#"(component (instance $i) (export "logmill:module/consumer@0.2.0" (instance $i)))"#,
+    ));
     assert!(matches!(error, Error::WrongVersion { .. }), "{error}");
     assert!(error.to_string().contains("consumer@0.2.0"), "{error}");
     assert!(error.to_string().contains("consumer@0.1.0"), "{error}");
@@ -117,7 +116,8 @@ fn an_export_of_other_types_is_a_mismatch() {
     );
     let error = runtime().compile(&bytes).unwrap_err();
     assert!(matches!(error, Error::Mismatch(_)), "{error}");
-    let empty = text(r#"(component (instance $i) (export "logmill:module/consumer@0.1.0" (instance $i)))"#);
+    let empty =
+        text(r#"(component (instance $i) (export "logmill:module/consumer@0.1.0" (instance $i)))"#);
     let error = runtime().compile(&empty).unwrap_err();
     assert!(matches!(error, Error::Mismatch(_)), "{error}");
 }
@@ -145,7 +145,7 @@ fn a_later_version_of_the_package_is_taken() {
     }
     let module = runtime().compile(&bytes).unwrap();
     assert_eq!(module.worlds(), [World::Consumer]);
-    assert!(support::start(&module, World::Consumer, support::limits()).unwrap().handle().is_ok());
+    assert!(start(&module, World::Consumer, limits()).unwrap().handle().is_ok());
 }
 
 #[test]

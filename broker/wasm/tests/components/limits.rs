@@ -1,12 +1,12 @@
 //! Each limit stops its own offender, with its own reason, and the broker goes on.
 
-mod support;
-
 use std::time::{Duration, Instant};
 
+use crate::support::{
+    RETURN_ERR, compiled, component, consumer, consumer_text, guest, limits, start,
+};
 use logmill_model::{FailureReason, LogLevel, Verdict, World};
 use logmill_wasm::Limits;
-use support::{RETURN_ERR, component, compiled, consumer, consumer_text, guest, limits, start};
 
 const LOOP: &str = "(loop $again (br $again)) (unreachable)";
 
@@ -64,15 +64,19 @@ fn a_deadline_measures_work_and_not_waiting_for_a_core() {
 fn a_start_function_that_loops_is_stopped_too() {
     let text = consumer_text(&format!("(func $start {LOOP}) (start $start)"), "(i32.const 0)");
     let module = compiled(&component("consumer-module", &text));
-    let failure = start(&module, World::Consumer, limits()).err().unwrap();
+    let limits = Limits { init_deadline_ms: 30, ..limits() };
+    let failure = start(&module, World::Consumer, limits).err().unwrap();
     assert_eq!(failure.reason, FailureReason::Deadline);
-    assert!(failure.detail.contains("deadline of 10000 ms"), "{failure}");
+    assert!(failure.detail.contains("deadline of 30 ms"), "{failure}");
 }
 
 #[test]
 fn a_trap_loses_the_instance_and_names_the_function() {
-    let text = consumer_text("(func $divide (drop (i32.div_u (i32.const 1) (i32.const 0))))", "
-        (call $divide) (i32.const 0)");
+    let text = consumer_text(
+        "(func $divide (drop (i32.div_u (i32.const 1) (i32.const 0))))",
+        "
+        (call $divide) (i32.const 0)",
+    );
     let module = compiled(&component("consumer-module", &text));
     let mut guest = start(&module, World::Consumer, limits()).unwrap();
     let failure = guest.failure();
@@ -121,7 +125,10 @@ fn memory_that_is_refused_is_the_reason_of_the_trap_after_it() {
         (i32.const 0)";
     let failure = guest(body, Limits { memory_bytes: 1 << 20, ..limits() }).failure();
     assert_eq!(failure.reason, FailureReason::Memory);
-    assert!(failure.detail.starts_with("wanted 65667072 bytes of memory, its limit is 1048576"), "{failure}");
+    assert!(
+        failure.detail.starts_with("wanted 65667104 bytes of memory, its limit is 1048576"),
+        "{failure}"
+    );
     assert!(failure.instance_lost);
     let mut roomy = guest(body, Limits { memory_bytes: 128 << 20, ..limits() });
     assert_eq!(roomy.handle(), Ok(Verdict::Done(vec![])));
@@ -148,7 +155,7 @@ fn a_memory_that_is_too_large_from_the_start_is_refused() {
     let limits = Limits { memory_bytes: 65_536, ..limits() };
     let failure = start(&module, World::Consumer, limits).err().unwrap();
     assert_eq!(failure.reason, FailureReason::Memory);
-    assert!(failure.detail.contains("wanted 131072 bytes"), "{failure}");
+    assert!(failure.detail.contains("wanted 131104 bytes"), "{failure}");
 }
 
 #[test]
@@ -169,16 +176,15 @@ fn tables_count_as_memory() {
 /// a value of `value_bytes`.
 fn outputs(count: u32, value_bytes: u32) -> String {
     format!(
-        "(local $at i32)
-        (i32.store8 (i32.const 280) (i32.const 1))
+        "(i32.store8 (i32.const 280) (i32.const 1))
         (i32.store (i32.const 284) (i32.const 512))
         (i32.store (i32.const 288) (i32.const {value_bytes}))
         (drop (memory.grow (i32.const 200)))
-        (local.set $at (i32.const 131072))
+        (local.set $n (i32.const 131072))
         (loop $again
-            (memory.copy (local.get $at) (i32.const 256) (i32.const 44))
-            (local.set $at (i32.add (local.get $at) (i32.const 44)))
-            (br_if $again (i32.lt_u (local.get $at) (i32.const {end}))))
+            (memory.copy (local.get $n) (i32.const 256) (i32.const 44))
+            (local.set $n (i32.add (local.get $n) (i32.const 44)))
+            (br_if $again (i32.lt_u (local.get $n) (i32.const {end}))))
         (i32.store8 (i32.const 72) (i32.const 0))
         (i32.store (i32.const 80) (i32.const 131072))
         (i32.store (i32.const 84) (i32.const {count}))
@@ -210,7 +216,10 @@ fn outputs_beyond_their_limit_are_an_offence() {
 fn outputs_that_share_their_bytes_do_not_grow_in_the_broker() {
     let failure = guest(&outputs(200_000, 100_000), limits()).failure();
     assert_eq!(failure.reason, FailureReason::OutputLimit);
-    assert!(failure.detail.starts_with("returned more than its limit of output at once"), "{failure}");
+    assert!(
+        failure.detail.starts_with("returned more than its limit of output at once"),
+        "{failure}"
+    );
 }
 
 #[test]
@@ -238,8 +247,7 @@ fn text_that_is_not_utf8_is_a_trap() {
 
 #[test]
 fn a_flood_of_log_is_cut_off_and_says_so() {
-    let body = "(local $n i32)
-        (loop $again
+    let body = "(loop $again
             (call $log (i32.const 2) (i32.const 512) (i32.const 21))
             (local.set $n (i32.add (local.get $n) (i32.const 1)))
             (br_if $again (i32.lt_u (local.get $n) (i32.const 100000))))
@@ -252,7 +260,10 @@ fn a_flood_of_log_is_cut_off_and_says_so() {
         assert_eq!(guest.log[0], (LogLevel::Info, "an error of the guest".to_owned()));
         let last = guest.log.last().unwrap();
         assert_eq!(last.0, LogLevel::Warn);
-        assert!(last.1.contains("lines were cut or dropped: a call may log 65536 bytes"), "{last:?}");
+        assert!(
+            last.1.contains("lines were cut or dropped: a call may log 65536 bytes"),
+            "{last:?}"
+        );
     }
 }
 
@@ -267,7 +278,8 @@ fn what_was_logged_before_a_trap_is_told() {
 
 #[test]
 fn random_bytes_are_bounded() {
-    let failure = guest("(call $random (i32.const -1) (i32.const 64)) (i32.const 0)", limits()).failure();
+    let failure =
+        guest("(call $random (i32.const -1) (i32.const 64)) (i32.const 0)", limits()).failure();
     assert_eq!(failure.reason, FailureReason::Trap);
     assert!(failure.detail.starts_with("asked for 4294967295 random bytes at once"), "{failure}");
 }

@@ -1,21 +1,20 @@
 //! Compiled code survives a restart, is never believed when it is damaged, and stays in its bounds.
 
-mod support;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::support::{consumer, limits, start};
 use logmill_model::World;
 use logmill_wasm::{Runtime, Settings};
-use support::{consumer, limits, start};
 
 fn runtime(folder: &Path, bytes_max: u64) -> Runtime {
     Runtime::new(Settings { cache: Some(folder.to_owned()), cache_bytes_max: bytes_max }).unwrap()
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files
 }

@@ -9,13 +9,13 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 /// The runtime that tests share where they need none of their own.
-pub fn runtime() -> &'static Runtime {
+pub(crate) fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| Runtime::new(Settings::default()).unwrap())
 }
 
 /// A component of one of the package's worlds around the core module `text`.
-pub fn component(world: &str, text: &str) -> Vec<u8> {
+pub(crate) fn component(world: &str, text: &str) -> Vec<u8> {
     let mut module = wat::parse_str(text).unwrap();
     let mut resolve = Resolve::default();
     let wit = concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit");
@@ -33,7 +33,7 @@ pub fn component(world: &str, text: &str) -> Vec<u8> {
 /// | 0..64 | zeros |
 /// | 64..512 | for the body |
 /// | 512..1024 | the text `an error of the guest`, and zeros |
-pub fn consumer_text(items: &str, body: &str) -> String {
+pub(crate) fn consumer_text(items: &str, body: &str) -> String {
     format!(
         r#"(module
             (import "logmill:module/log@0.1.0" "write" (func $log (param i32 i32 i32)))
@@ -53,38 +53,39 @@ pub fn consumer_text(items: &str, body: &str) -> String {
             (func (export "logmill:module/consumer@0.1.0#init") (param i32 i32) (result i32)
                 (i32.const 0))
             (func $handle (export "logmill:module/consumer@0.1.0#handle") (param $message i32) (result i32)
+                (local $n i32)
                 (global.set $heap (i32.const 4096))
                 {body}))"#
     )
 }
 
 /// A consumer whose `handle` has this body: see [`consumer_text`].
-pub fn consumer(body: &str) -> Vec<u8> {
+pub(crate) fn consumer(body: &str) -> Vec<u8> {
     component("consumer-module", &consumer_text("", body))
 }
 
 /// What the body of a consumer returns to say `err("an error of the guest")`.
-pub const RETURN_ERR: &str = "
+pub(crate) const RETURN_ERR: &str = "
     (i32.store8 (i32.const 64) (i32.const 1))
     (i32.store (i32.const 72) (i32.const 512))
     (i32.store (i32.const 76) (i32.const 21))
     (i32.const 64)";
 
 /// An instance and the log of its calls.
-pub struct Guest {
+pub(crate) struct Guest {
     pub instance: Instance,
     pub log: Vec<(LogLevel, String)>,
 }
 
-pub fn limits() -> Limits {
+pub(crate) fn limits() -> Limits {
     ModuleLimits::default().into()
 }
 
-pub fn compiled(bytes: &[u8]) -> Module {
+pub(crate) fn compiled(bytes: &[u8]) -> Module {
     runtime().compile(bytes).unwrap()
 }
 
-pub fn start(module: &Module, world: World, limits: Limits) -> Result<Guest, Failure> {
+pub(crate) fn start(module: &Module, world: World, limits: Limits) -> Result<Guest, Failure> {
     let mut log = Vec::new();
     let mut keep = |level: LogLevel, text: &str| log.push((level, text.to_owned()));
     let call = CallContext { now: Timestamp(1000), seed: 1, log: &mut keep };
@@ -93,11 +94,11 @@ pub fn start(module: &Module, world: World, limits: Limits) -> Result<Guest, Fai
 }
 
 /// A guest around a consumer's body.
-pub fn guest(body: &str, limits: Limits) -> Guest {
+pub(crate) fn guest(body: &str, limits: Limits) -> Guest {
     start(&compiled(&consumer(body)), World::Consumer, limits).unwrap()
 }
 
-pub fn message(value: &'static [u8]) -> Message {
+pub(crate) fn message(value: &'static [u8]) -> Message {
     Message {
         topic: "events".to_owned(),
         partition: 3,
@@ -115,7 +116,7 @@ pub fn message(value: &'static [u8]) -> Message {
 }
 
 impl Guest {
-    pub fn handle(&mut self) -> Result<logmill_model::Verdict, Failure> {
+    pub(crate) fn handle(&mut self) -> Result<logmill_model::Verdict, Failure> {
         self.log.clear();
         let mut keep = |level: LogLevel, text: &str| self.log.push((level, text.to_owned()));
         let call = CallContext { now: Timestamp(2000), seed: 42, log: &mut keep };
@@ -123,7 +124,7 @@ impl Guest {
     }
 
     /// How `handle` failed.
-    pub fn failure(&mut self) -> Failure {
+    pub(crate) fn failure(&mut self) -> Failure {
         self.handle().expect_err("it should have failed")
     }
 }

@@ -1,0 +1,6 @@
+//! The crate from outside, with components written by hand.
+
+mod cache;
+mod check;
+mod limits;
+mod support;
