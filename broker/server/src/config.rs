@@ -18,10 +18,17 @@ use crate::{Error, limits};
 /// The prefix of environment variables that are settings.
 const PREFIX: &str = "LOGMILL_";
 /// Variables with that prefix which belong to the command line, not to the server.
-const NOT_SETTINGS: [&str; 4] =
-    ["LOGMILL_CONNECT", "LOGMILL_LOG", "LOGMILL_NO_INSTALL", "LOGMILL_SOAK"];
+const NOT_SETTINGS: [&str; 6] = [
+    "LOGMILL_CONNECT",
+    "LOGMILL_FINGERPRINT",
+    "LOGMILL_LOG",
+    "LOGMILL_NO_INSTALL",
+    "LOGMILL_SOAK",
+    "LOGMILL_TOKEN",
+];
 
-/// All settings of the server, as they are written in its TOML file.
+/// All settings of the server, as they are written in its TOML file. Relative paths are taken from
+/// the directory that the server is started in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {

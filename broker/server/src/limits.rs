@@ -45,6 +45,9 @@ pub(crate) const LOOPBACK_MTU: u16 = 4096;
 
 /// Streams a client may have open: requests, producers and subscriptions together.
 pub(crate) const STREAMS_MAX: u32 = 256;
+/// What quinn is told of [`STREAMS_MAX`]: it gives closed streams back an eighth at a time, so that
+/// a client would wait for the last ones it was promised.
+pub(crate) const STREAMS_CREDIT: u32 = STREAMS_MAX + STREAMS_MAX / 8 + STRANGER_STREAMS_MAX;
 /// What one stream may have in flight towards the broker, in bytes.
 pub(crate) const STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 /// What every client may have in flight, each way, in bytes, however many there are.

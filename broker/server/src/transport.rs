@@ -99,7 +99,7 @@ impl WindowBudget {
         let (window, room) = self.take();
         connection.set_receive_window(window.into());
         connection.set_send_window(window.into());
-        connection.set_max_concurrent_bi_streams(limits::STREAMS_MAX.into());
+        connection.set_max_concurrent_bi_streams(limits::STREAMS_CREDIT.into());
         room
     }
 }

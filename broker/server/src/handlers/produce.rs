@@ -13,6 +13,7 @@ use logmill_wire::{
 };
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tracing::debug;
 
 use crate::broker::Client;
 use crate::room::Reserved;
@@ -38,6 +39,7 @@ pub(crate) async fn produce(
     if writer.reply(&opened).await.is_err() {
         return;
     }
+    debug!(topic = %open.topic, "produce stream opened");
     reader.accept(Accepts::PRODUCER);
     let (queue, answers) = mpsc::channel(limits::PRODUCE_FRAMES_MAX);
     let answering = tokio::spawn(answer(writer, answers));

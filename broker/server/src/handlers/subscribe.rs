@@ -8,6 +8,7 @@ use logmill_wire::{
     SubscribeOpened,
 };
 use tokio::sync::watch;
+use tracing::debug;
 
 use crate::broker::Client;
 use crate::stream::{FrameReader, FrameWriter};
@@ -78,10 +79,11 @@ async fn open(client: &Client, bytes: &[u8]) -> Result<(Subscription, Credit), F
     let SubscribeOpen { topic, partition, from, filter, credit } = open;
     let engine = client.engine();
     let opened = match engine.open_topic(&topic).await {
-        Ok(_) => engine.subscribe(Subscribe { topic, partition, from, filter }),
+        Ok(_) => engine.subscribe(Subscribe { topic: topic.clone(), partition, from, filter }),
         Err(error) => Err(error),
     };
     let subscription = opened.map_err(|error| fault::of_engine(&error))?;
+    debug!(%topic, partition, offset = %subscription.position(), "subscribe stream opened");
     Ok((subscription, Credit::new(credit)))
 }
 

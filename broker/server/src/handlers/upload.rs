@@ -4,6 +4,7 @@ use bytes::Bytes;
 use logmill_model::limits::MODULE_BYTES_MAX;
 use logmill_wire::{ErrorCode, Fault, Message, Response, Upload};
 use tokio::time::timeout;
+use tracing::debug;
 
 use crate::broker::Client;
 use crate::stream::{FrameReader, FrameWriter};
@@ -58,8 +59,10 @@ async fn take_in(
             format!("the upload took more than {seconds} s"),
         )))
     })?;
-    let description = client.engine().upload_module(module).await;
-    description.map(Response::Module).map_err(|error| Some(fault::of_engine(&error)))
+    let uploaded = client.engine().upload_module(module).await;
+    let description = uploaded.map_err(|error| fault::of_engine(&error))?;
+    debug!(digest = %description.digest, "module uploaded");
+    Ok(Response::Module(description))
 }
 
 /// Exactly `length` bytes and the end of the stream.
