@@ -139,8 +139,8 @@ async fn a_wrong_token_or_certificate_gets_nobody_in() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("connection.json");
     for (name, value, says) in [
-        ("token", "0".repeat(64), "unauthenticated"),
-        ("token", String::new(), "unauthenticated"),
+        ("token", "0".repeat(64), "the token is not one of the broker's"),
+        ("token", String::new(), "the token is not one of the broker's"),
         ("fingerprint", "0".repeat(64), "certificate"),
         ("address", "127.0.0.1:1".to_owned(), "127.0.0.1:1"),
     ] {
@@ -261,7 +261,7 @@ async fn a_second_broker_on_a_directory_is_refused_and_leaves_the_first_alone() 
     let before = std::fs::read_to_string(&broker.connection().path).unwrap();
     let ended = Broker::try_start(PROGRAM, Setup::on(broker.data())).await.unwrap_err();
     assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
-    assert!(ended.stderr.contains("in use"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("owned by another broker"), "{}", ended.stderr);
     assert_eq!(std::fs::read_to_string(&broker.connection().path).unwrap(), before);
     broker.logmill(&["produce", "t", "second"]).await.ok();
     let broker = Broker::start_on(PROGRAM, &broker.kill().await).await;
