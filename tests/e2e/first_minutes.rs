@@ -3,38 +3,78 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use logmill_tests::{Broker, Ran, repository};
+use logmill_tests::{Broker, Ran, lifeline, repository};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::PROGRAM;
 
-/// `cargo run --release -- demo` and `cargo test --release --workspace`, which built this, share one
-/// build: the first has nothing of wasmtime or quinn left to compile.
+/// Runs a command of the README on the repository, and fails when it compiles what the tests have
+/// compiled already: anything but packages of ours.
+async fn cargo(line: &str) -> Ran {
+    let words = line.strip_prefix("cargo ").expect("a command of cargo").split(' ');
+    let mut cargo = Command::new(env!("CARGO"));
+    let ran = Ran::of(cargo.args(words).current_dir(repository()), b"").await.ok();
+    for compiled in ran.stderr.lines().filter(|line| line.trim_start().starts_with("Compiling")) {
+        assert!(compiled.contains("(/"), "`{line}` does not share the tests' build: {compiled}");
+    }
+    ran
+}
+
 #[tokio::test]
 async fn the_demo_exits_0_and_shares_the_build_of_the_tests() {
     if cfg!(debug_assertions) {
-        eprintln!("skipped: this is not the release profile");
+        eprintln!("skipped: the tests were not built in the release profile");
         return;
     }
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["run", "--release", "--", "demo"]).current_dir(repository());
-    let ran = Ran::of(&mut cargo, b"").await.ok();
-    for compiled in ran.stderr.lines().filter(|line| line.trim_start().starts_with("Compiling")) {
-        assert!(compiled.contains("logmill"), "built again for the demo: {compiled}");
-    }
+    cargo("cargo build --release").await;
+    let ran = cargo("cargo run --release -- demo").await;
     for shown in ["github.issues", "triage", "dead"] {
         assert!(ran.stdout.contains(shown), "the demo shows {shown}: {ran}");
     }
 }
 
-/// The commands of the README, in its order, in one folder and against the broker it starts.
+/// The commands of the README, in its order, in one folder and against the broker that it starts.
 #[tokio::test]
 async fn the_readme_runs_as_it_stands() {
-    let folder = tempfile::tempdir().unwrap();
-    let dev = "logmill dev";
-    let mut broker = logmill(folder.path(), dev);
-    let mut child = broker.stdout(Stdio::piped()).stdin(Stdio::piped()).spawn().unwrap();
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path();
+    let mut dev = start(folder, "logmill dev").await;
+    run(folder, "logmill produce greetings hello --key anna").await;
+    let read = run(folder, "logmill consume greetings").await;
+    assert!(read.stdout.contains("hello"), "{read}");
+    run(folder, "logmill module new shout").await;
+    run(folder, "logmill module deploy shout shout --on greetings --out loud --from earliest")
+        .await;
+    let loud = logmill_tests::until("the module has handled the record", async || {
+        let read = run(folder, "logmill consume loud").await;
+        (!read.stdout.is_empty()).then_some(read)
+    })
+    .await;
+    assert!(loud.stdout.contains("hello"), "{loud}");
+    let described = run(folder, "logmill module describe shout").await;
+    assert!(described.stdout.contains("running"), "{described}");
+    let status = run(folder, "logmill status").await;
+    assert!(status.stdout.contains("greetings"), "{status}");
+    run(folder, "logmill dlq ls").await;
+    run(folder, "logmill dlq show shout").await;
+    dev.kill().await.unwrap();
+
+    // Elsewhere, and on ports that are free.
+    let serve = "logmill serve --data /var/lib/logmill";
+    let data = folder.join("data");
+    let serve = serve.replace("/var/lib/logmill", data.to_str().unwrap());
+    let mut serve =
+        start(folder, &format!("{serve} --listen 127.0.0.1:0 --http 127.0.0.1:0")).await;
+    assert!(data.join("connection.json").exists());
+    serve.kill().await.unwrap();
+}
+
+/// Starts a broker and waits until it says that it is ready.
+async fn start(folder: &Path, line: &str) -> Child {
+    let mut command = logmill(folder, line);
+    command.stdout(Stdio::piped()).stdin(Stdio::piped());
+    let mut child = command.env(lifeline::VARIABLE, "1").spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let ready = async {
         while let Some(line) = lines.next_line().await.unwrap() {
@@ -42,33 +82,11 @@ async fn the_readme_runs_as_it_stands() {
                 return;
             }
         }
-        panic!("{dev} ended");
+        panic!("`{line}` ended");
     };
-    logmill_tests::within("dev is ready", ready).await;
+    logmill_tests::within("the broker is ready", ready).await;
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-
-    run(folder.path(), "logmill produce greetings hello --key anna").await;
-    let read = run(folder.path(), "logmill consume greetings").await;
-    assert!(read.stdout.contains("hello"), "{read}");
-    run(folder.path(), "logmill module new shout").await;
-    run(
-        folder.path(),
-        "logmill module deploy shout shout --on greetings --out loud --from earliest",
-    )
-    .await;
-    let loud = logmill_tests::until("the module has shouted", async || {
-        let read = run(folder.path(), "logmill consume loud").await;
-        (!read.stdout.is_empty()).then_some(read)
-    })
-    .await;
-    assert!(loud.stdout.contains("anna"), "{loud}");
-    let described = run(folder.path(), "logmill module describe shout").await;
-    assert!(described.stdout.contains("running"), "{described}");
-    let status = run(folder.path(), "logmill status").await;
-    assert!(status.stdout.contains("greetings"), "{status}");
-    run(folder.path(), "logmill dlq ls").await;
-    run(folder.path(), "logmill dlq show shout").await;
-    child.kill().await.unwrap();
+    child
 }
 
 /// A command as a person would type it in this folder.

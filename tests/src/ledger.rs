@@ -46,7 +46,7 @@ pub fn batch(id: BatchId) -> RecordBatch {
     let mut builder = BatchBuilder::default();
     for index in 0..chance.between(1, 20) {
         let filler = "x".repeat(usize::try_from(chance.between(0, 300)).unwrap());
-        let value = format!("{producer}/{number}/{index}/{:x}/{filler}", chance.next());
+        let value = format!("{producer}/{number}/{index}/{:x}/{filler}", chance.number());
         let record = Record {
             key: Some(format!("p{producer}").into()),
             value: Some(value.into()),

@@ -36,8 +36,8 @@ fn rust_versions(text: &str) -> Vec<String> {
         .collect()
 }
 
-fn missing(_path: &str) -> Vec<String> {
-    Vec::new()
+fn missing(path: &str) -> Vec<String> {
+    vec![format!("{path}: is not there")]
 }
 
 pub(crate) fn paths(repository: &Repository) -> Vec<String> {
@@ -84,6 +84,7 @@ fn paths_in(repository: &Repository, document: &TextFile) -> Vec<String> {
         .skip(1)
         .step_by(2)
         .filter(|text| !text.contains([' ', '<', '*', '$', '{', '\n', ':']))
+        .filter(|text| !is_readers_own(&document.text, text))
         .filter(|text| {
             [".rs", ".md", ".wit"].iter().any(|end| text.ends_with(end)) || begins_here(text)
         })
@@ -93,6 +94,12 @@ fn paths_in(repository: &Repository, document: &TextFile) -> Vec<String> {
     let local = links.filter(|link| !link.contains("://") && !link.starts_with('#'));
     let targets = local.map(|link| link.split('#').next().unwrap_or(link).to_owned());
     in_backticks.into_iter().chain(targets).collect()
+}
+
+/// Whether a path lies in a project that a command of the same document makes.
+fn is_readers_own(document: &str, path: &str) -> bool {
+    let first = path.split('/').next().unwrap_or_default();
+    document.contains(&format!("\nlogmill module new {first}\n"))
 }
 
 /// A text without its fenced blocks.
@@ -128,11 +135,13 @@ fn commands_in(text: &str) -> Vec<String> {
         if !matches!(block, Some("sh" | "bash" | "console" | "shell")) {
             continue;
         }
-        let command = line.split(" #").next().unwrap_or(line).trim();
-        let command = command.strip_prefix("$ ").unwrap_or(command).trim_end_matches(" &");
-        let exempt = ["git clone ", "cargo test", "cd ", "#"];
-        if !command.is_empty() && !exempt.iter().any(|start| command.starts_with(start)) {
-            commands.push(command.to_owned());
+        let line = line.split(" #").next().unwrap_or(line).trim();
+        for command in line.strip_prefix("$ ").unwrap_or(line).split(" && ") {
+            let command = command.trim_end_matches(" &");
+            let exempt = ["git clone ", "cargo test", "cd ", "export ", "#"];
+            if !command.is_empty() && !exempt.iter().any(|start| command.starts_with(start)) {
+                commands.push(command.to_owned());
+            }
         }
     }
     commands
@@ -141,7 +150,7 @@ fn commands_in(text: &str) -> Vec<String> {
 #[test]
 fn versions_and_commands_are_found_where_they_stand() {
     assert_eq!(rust_versions("needs Rust 1.95 or newer, in Rust. Rust 1.96."), ["1.95", "1.96"]);
-    let text = "x\n```sh\n# why\ngit clone x\ncargo test --release\nlogmill dev &   # this\n```\n\
+    let text = "x\n```sh\n# why\ngit clone x && cd x\ncargo test --release\nlogmill dev &   # this\n```\n\
                 ```toml\nlogmill = 1\n```\n```console\n$ logmill status\n```\n";
     assert_eq!(commands_in(text), ["logmill dev", "logmill status"]);
 }
