@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::verbs::{consume, demo, dev, dlq, module, produce, serve, status, topic};
 use crate::{Failure, Hooks, Output, OutputFormat, Session, logging};
@@ -66,15 +66,19 @@ pub(crate) enum Unread {
 impl Cli {
     /// Turns what was typed into a command.
     pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, Unread> {
-        Self::try_parse_from(args).map_err(|error| {
-            if error.use_stderr()
-                && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
-            {
-                return Unread::Wrong(Failure::Usage(on_one_line(&error.render().to_string())));
+        let args: Vec<OsString> = args.into_iter().collect();
+        Self::try_parse_from(&args).map_err(|error| {
+            if !error.use_stderr() {
+                // Whoever asked for help and does not read it misses nothing.
+                let _ = error.print();
+                return Unread::Told;
             }
-            // Whoever asked for help and does not read it misses nothing.
-            let _ = error.print();
-            if error.use_stderr() { Unread::Wrong(Failure::HelpShown) } else { Unread::Told }
+            if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+                let _ = error.print();
+                return Unread::Wrong(Failure::HelpShown);
+            }
+            let said = on_one_line(&error.render().to_string());
+            Unread::Wrong(Failure::Usage(format!("{said}; see `{} --help`", verb_of(&args))))
         })
     }
 
@@ -110,26 +114,34 @@ impl Verb {
     }
 }
 
-/// Clap's text without its paragraphs: what is wrong, its tips, and where to read on.
+/// Clap's text without its paragraphs: what is wrong, and what may have been meant.
 fn on_one_line(text: &str) -> String {
     let text = text.strip_prefix("error: ").unwrap_or(text);
-    let (said, usage) = text.split_once("Usage:").unwrap_or((text, "logmill"));
-    let said: Vec<&str> = said
+    let said = text.split("Usage:").next().unwrap_or(text);
+    let lines: Vec<&str> = said
         .lines()
         .map(str::trim)
         .filter(|line| !line.is_empty() && !line.starts_with("For more information"))
+        .filter(|line| !line.starts_with("tip: to pass"))
+        .map(|line| line.strip_prefix("tip: ").unwrap_or(line))
         .collect();
-    let verb: Vec<&str> = usage
-        .split_whitespace()
-        .take_while(|word| word.bytes().all(|byte| byte.is_ascii_lowercase()))
-        .collect();
-    format!("{}; see `{} --help`", said.join(" "), verb.join(" "))
+    lines.join("; ").replace(":; ", ": ")
+}
+
+/// The verb that was typed, as far as there is one.
+fn verb_of(args: &[OsString]) -> String {
+    let mut verb = String::from("logmill");
+    let mut at = Cli::command();
+    for word in args.iter().skip(1).filter_map(|word| word.to_str()) {
+        let Some(found) = at.find_subcommand(word).cloned() else { continue };
+        verb = format!("{verb} {word}");
+        at = found;
+    }
+    verb
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     fn read(line: &str) -> Result<Cli, Unread> {
@@ -160,6 +172,9 @@ mod tests {
             ("logmill consume", "required arguments were not provided: <TOPIC>"),
             ("logmill consume a/b", "bad topic name \"a/b\""),
             ("logmill module new x --world cat", "use consumer, router or filter"),
+            ("logmill module new x --world cat", "see `logmill module new --help`"),
+            ("logmill consume t --partitions 3", "a similar argument exists: '--partition'"),
+            ("logmill topic create t --partitions -1", "unexpected argument '-1' found; see"),
         ] {
             let Err(Unread::Wrong(Failure::Usage(text))) = read(line) else {
                 panic!("{line} is wrong usage");

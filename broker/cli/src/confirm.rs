@@ -11,16 +11,19 @@ pub(crate) struct Consent {
 }
 
 impl Consent {
-    /// Goes on when the flag was given, or when the person at the terminal agrees. `what` is
-    /// what will happen, as in `delete topic orders with its 3 records`.
-    pub(crate) fn require(self, what: &str) -> Result<(), Failure> {
-        if self.yes {
+    /// Refuses where nobody can be asked and the flag was not given: before anything is looked at.
+    /// `what` is what is to happen, as in `delete topic orders`.
+    pub(crate) fn check(self, what: &str) -> Result<(), Failure> {
+        if self.yes || terminal::is_interactive() {
             return Ok(());
         }
-        if !terminal::is_interactive() {
-            return Err(Failure::usage(format!("this would {what}; add --yes to do it")));
-        }
-        if terminal::ask(&format!("This will {what}."))? {
+        Err(Failure::usage(format!("this would {what}; add --yes to do it")))
+    }
+
+    /// Goes on when the flag was given, or when the person at the terminal agrees.
+    pub(crate) fn require(self, what: &str) -> Result<(), Failure> {
+        self.check(what)?;
+        if self.yes || terminal::ask(&format!("This will {what}."))? {
             return Ok(());
         }
         Err(anyhow::anyhow!("nothing was changed, since the answer was no").into())

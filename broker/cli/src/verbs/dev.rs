@@ -72,9 +72,10 @@ impl Args {
         let announced = Announcement::in_project(&here, server.connection())?;
         let done = work(session, &server, &data, target, &mut stop).await;
         announced.withdraw();
-        let ended = server.shutdown().await.map_err(anyhow::Error::from);
+        let ended = server.shutdown().await;
         drop(data);
-        done.and(ended.map_err(Failure::from))
+        done?;
+        Ok(ended.map_err(anyhow::Error::from)?)
     }
 }
 

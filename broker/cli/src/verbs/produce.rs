@@ -50,19 +50,19 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE|-")]
     file: Option<PathBuf>,
     /// What a line is
-    #[arg(long, value_enum, requires = "file", value_name = "lines|ndjson|record")]
+    #[arg(long, value_enum, value_name = "lines|ndjson|record")]
     format: Option<LineFormat>,
     /// Where the key is in a line
-    #[arg(long, requires = "file", value_name = "/POINTER")]
+    #[arg(long, value_name = "/POINTER")]
     key_from: Option<Pointer>,
     /// Where the value is in a line, if it is not the whole line
-    #[arg(long, requires = "file", value_name = "/POINTER")]
+    #[arg(long, value_name = "/POINTER")]
     value_from: Option<Pointer>,
     /// A header, and where its value is in a line
-    #[arg(long, requires = "file", value_name = "NAME=/POINTER", value_parser = parse_header_from)]
+    #[arg(long, value_name = "NAME=/POINTER", value_parser = parse_header_from)]
     header_from: Vec<(String, Pointer)>,
     /// Where the header idempotency-key is in a line
-    #[arg(long, requires = "file", value_name = "/POINTER")]
+    #[arg(long, value_name = "/POINTER")]
     idempotency_key_from: Option<Pointer>,
 }
 
@@ -88,10 +88,28 @@ struct Report {
 }
 
 impl Args {
+    /// A flag that was given and says something of lines.
+    fn flag_of_file(&self) -> Option<&'static str> {
+        let flags = [
+            ("--format", self.format.is_some()),
+            ("--key-from", self.key_from.is_some()),
+            ("--value-from", self.value_from.is_some()),
+            ("--header-from", !self.header_from.is_empty()),
+            ("--idempotency-key-from", self.idempotency_key_from.is_some()),
+        ];
+        flags.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
+    }
+
     fn plan(self) -> Result<Plan, Failure> {
+        let of_file = self.flag_of_file();
         let mut headers: Vec<_> =
             self.header.into_iter().map(|(name, value)| Header::new(name, value)).collect();
         let Some(file) = self.file else {
+            if let Some(flag) = of_file {
+                return Err(Failure::usage(format!(
+                    "{flag} is for the lines of a --file; name one"
+                )));
+            }
             headers.extend(self.idempotency_key.map(|key| Header::new(IDEMPOTENCY_KEY, key)));
             if self.value.is_none() && !self.tombstone {
                 return Err(Failure::usage(

@@ -49,7 +49,9 @@ impl Args {
             session.output.json(&finding)?;
             show(session, &finding)?;
             let Finding { name, reason, .. } = finding;
-            refused = refused.or(reason.map(|reason| format!("{name} would be refused: {reason}")));
+            if let (None, Some(reason)) = (&refused, reason) {
+                refused = Some(format!("{name} would be refused: {reason}"));
+            }
         }
         refused.map_or(Ok(()), |refused| Err(Failure::Negative(refused)))
     }

@@ -17,6 +17,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(super) async fn run(self, session: &mut Session) -> Result<(), Failure> {
+        self.consent.check(&format!("delete {} with its cursors", self.name))?;
         let admin = session.admin().await?;
         let known = admin.deployment(self.name.clone()).await?;
         self.consent

@@ -18,6 +18,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(super) async fn run(self, session: &mut Session) -> Result<(), Failure> {
+        self.consent.check(&format!("delete topic {} with its records", self.topic))?;
         let admin = session.admin().await?;
         let records = record_count(&admin.topic(self.topic.clone()).await?);
         self.consent.require(&format!("delete topic {} with its {records} records", self.topic))?;
