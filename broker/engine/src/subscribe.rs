@@ -1,7 +1,7 @@
 //! Subscribing: the durable records of one partition from a position on, and a filter's view of
 //! them. **A subscription holds nothing for a slow reader**: it reads when it is asked.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use logmill_log::StoredBatch;
 use logmill_model::{
@@ -46,7 +46,9 @@ pub struct Subscription {
     partition: PartitionId,
     next: Offset,
     ends: watch::Receiver<Offset>,
-    filter: Option<Filter>,
+    /// Shared with the job that looks through it: a call to `next` that is dropped half-way must
+    /// not leave the subscription without its filter.
+    filter: Option<Arc<Mutex<Filter>>>,
 }
 
 struct Filter {
@@ -67,7 +69,10 @@ impl Engine {
         let partition = core.partition(&topic, partition)?;
         let ends = core.views.watch(partition);
         let next = core.position(partition, from)?;
-        let filter = filter.map(|name| self.open_filter(&topic, name)).transpose()?;
+        let filter = match filter {
+            Some(name) => Some(Arc::new(Mutex::new(self.open_filter(&topic, name)?))),
+            None => None,
+        };
         Ok(Subscription { core, topic, partition, next, ends, filter })
     }
 
@@ -116,7 +121,8 @@ impl Subscription {
         self.core.log.end_offset(self.partition)
     }
 
-    /// The next batches, about `bytes_max` of them and at least one; waits at the durable end.
+    /// The next batches, about `bytes_max` of them and at least one; waits at the durable end. A
+    /// call that is dropped before it returns has not moved the subscription.
     ///
     /// # Errors
     /// [`Error::UnknownTopic`] when the topic was deleted; [`Error::FilterFailed`];
@@ -128,29 +134,26 @@ impl Subscription {
             .await
             .map_err(|_| Error::UnknownTopic(self.topic.clone()))?;
         let mut batches = self.core.read(self.partition, next, bytes_max).await?;
-        if let Some(last) = batches.last() {
-            self.next = last.envelope.end_offset();
+        let after = batches.last().map_or(next, |last| last.envelope.end_offset());
+        if let Some(filter) = &self.filter {
+            batches = self.through(filter, batches).await?;
         }
-        if self.filter.is_some() {
-            batches = self.filtered(batches, next).await?;
-        }
+        self.next = after;
         Ok(Chunk { batches, next: self.next, end: self.end() })
     }
 
-    async fn filtered(
-        &mut self,
+    async fn through(
+        &self,
+        filter: &Arc<Mutex<Filter>>,
         batches: Vec<StoredBatch>,
-        from: Offset,
     ) -> Result<Vec<StoredBatch>, Error> {
-        let mut filter = self.filter.take().expect("only called with a filter");
-        let (topic, partition) = (self.topic.to_string(), self.partition.index);
+        let filter = Arc::clone(filter);
+        let (topic, partition, from) = (self.topic.to_string(), self.partition.index, self.next);
         let job = move || {
-            let result = filter.view(&topic, partition, &batches, from);
-            (filter, result)
+            let mut filter = filter.lock().unwrap_or_else(PoisonError::into_inner);
+            filter.view(&topic, partition, &batches, from)
         };
-        let (filter, result) = self.core.pool.run(job).await?;
-        self.filter = Some(filter);
-        result
+        self.core.pool.run(job).await?
     }
 }
 

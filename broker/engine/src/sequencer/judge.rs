@@ -14,11 +14,6 @@ use logmill_model::{
 
 use crate::catalog::{Catalog, PartitionChange};
 
-/// What an entry takes besides its batches, at most: its header and padding.
-const ENTRY_OVERHEAD_BYTES: usize = 256;
-/// What each append takes besides its batch.
-const APPEND_OVERHEAD_BYTES: usize = 80;
-
 /// What a commit changes besides users' topics: decoded once, when it is sequenced or recovered.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
@@ -114,7 +109,7 @@ impl Judge {
         if appends > limits::APPENDS_MAX {
             return Err(Refusal::TooManyAppends { appends, max: limits::APPENDS_MAX });
         }
-        let bytes = ENTRY_OVERHEAD_BYTES + appends * APPEND_OVERHEAD_BYTES + commit.batch_bytes();
+        let bytes = logmill_log::entry_bytes(appends, commit.batch_bytes());
         if bytes > limits::COMMIT_BYTES_MAX {
             return Err(Refusal::TooLarge { bytes, max: limits::COMMIT_BYTES_MAX });
         }
