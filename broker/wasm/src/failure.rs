@@ -11,10 +11,10 @@ use crate::from_guest::{TooMuch, reason};
 use crate::host::Host;
 use crate::offence::Offence;
 
-/// How much of the last warning of the module's log goes into the detail, in bytes.
-const WARNING_BYTES_MAX: usize = 300;
 /// How many functions of the guest's stack go into the detail.
 const FRAMES_SHOWN: usize = 3;
+/// How much of a function's name, in bytes.
+const FRAME_BYTES_MAX: usize = 100;
 
 /// An attempt that failed. An expected outcome of running others' code, so a value to act on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,19 +69,16 @@ impl Failure {
             (_, Some(I32Exit(status))) => format!("called exit with status {status}"),
             _ => cause,
         };
-        let warning = host.lines.lock().last_warning().map(|text| {
-            format!("; it last logged: {}", &text[..text.floor_char_boundary(WARNING_BYTES_MAX)])
-        });
-        Self::lost(FailureReason::Trap, format!("{what}{frames}{}", warning.unwrap_or_default()))
+        let warnings = match host.lines.lock().last_warnings() {
+            text if text.is_empty() => text,
+            text => format!("; it last logged: {text}"),
+        };
+        Self::lost(FailureReason::Trap, format!("{what}{frames}{warnings}"))
     }
 
     /// The call returned more than it may.
-    pub(crate) fn too_much(too_much: TooMuch, bytes_max: u64) -> Self {
-        let detail = format!(
-            "returned {} bytes of output or more, its limit is {bytes_max}",
-            too_much.bytes
-        );
-        Self::lost(FailureReason::OutputLimit, detail)
+    pub(crate) fn too_much(too_much: TooMuch) -> Self {
+        Self::lost(FailureReason::OutputLimit, too_much.to_string())
     }
 
     /// There is no instance, or none any more.
@@ -112,8 +109,8 @@ fn trap_words(trap: Trap) -> String {
     }
 }
 
-/// The innermost functions of the guest's own, ` in a, called by b, called by c`, as far as its
-/// name section tells them.
+/// The innermost functions of the guest's own, `, in a, called by b`, as far as its name section
+/// tells them.
 fn frames(error: &wasmtime::Error) -> String {
     let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return String::new() };
     let names: Vec<_> = backtrace
@@ -121,15 +118,57 @@ fn frames(error: &wasmtime::Error) -> String {
         .iter()
         .filter_map(|frame| frame.func_name())
         .map(|name| format!("{:#}", rustc_demangle::demangle(name)))
+        .collect();
+    let own: Vec<_> = names
+        .iter()
         .filter(|name| !is_runtime(name))
         .take(FRAMES_SHOWN)
+        .map(|name| short(name))
         .collect();
-    if names.is_empty() { String::new() } else { format!(", in {}", names.join(", called by ")) }
+    match (own.is_empty(), names.first()) {
+        (false, _) => format!(", in {}", own.join(", called by ")),
+        (true, Some(name)) => format!(", in {}", short(name)),
+        (true, None) => String::new(),
+    }
 }
 
-/// Whether a function belongs to the language and not to the module.
+fn short(name: &str) -> &str {
+    &name[..name.floor_char_boundary(FRAME_BYTES_MAX)]
+}
+
+/// Whether a function belongs to the language or to the SDK, and not to the module.
 fn is_runtime(name: &str) -> bool {
-    ["core::", "std::", "alloc::", "__rust", "rust_", "__rustc", "abort", "<alloc::", "<core::"]
-        .iter()
-        .any(|prefix| name.starts_with(prefix))
+    const RUNTIME: [&str; 8] = [
+        "core::",
+        "std::",
+        "alloc::",
+        "__rust",
+        "rust_",
+        "abort",
+        "logmill_module::",
+        "wit_bindgen::",
+    ];
+    let name = name.trim_start_matches('<');
+    RUNTIME.iter().any(|prefix| name.starts_with(prefix)) || name.contains('#')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_of_the_language_are_not_the_modules() {
+        for runtime in [
+            "core::panicking::panic_fmt",
+            "<alloc::vec::Vec<T> as alloc::vec::spec_from_iter::SpecFromIter<T,I>>::from_iter",
+            "__rustc::rust_begin_unwind",
+            "<logmill_module::guest::Instance<triage::Triage>>::call",
+            "logmill:module/consumer@0.1.0#handle",
+        ] {
+            assert!(is_runtime(runtime), "{runtime}");
+        }
+        for own in ["triage::handle", "<triage::Triage>::label", "_PyEval_EvalFrameDefault"] {
+            assert!(!is_runtime(own), "{own}");
+        }
+    }
 }

@@ -1,16 +1,20 @@
 //! From what a guest returned to the broker's types, within bounds.
 
-use logmill_model::limits::DETAIL_BYTES_MAX;
+use logmill_model::limits::{BATCH_RECORDS_MAX, DETAIL_BYTES_MAX};
 use logmill_model::{Backoff, BatchBuilder, Header, LogLevel, Output, Record, RetryRequest};
 use logmill_model::{Timestamp, Verdict};
 
 use crate::bindings::logmill::module::{log, types};
 
-/// More bytes than a call may return.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TooMuch {
-    /// How many there are at least.
-    pub bytes: u64,
+/// More than a call may return.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TooMuch {
+    /// More bytes.
+    #[error("returned {bytes} bytes of output or more, its limit is {bytes_max}")]
+    Bytes { bytes: u64, bytes_max: u64 },
+    /// More outputs than one batch has room for.
+    #[error("returned {outputs} outputs, its limit is {BATCH_RECORDS_MAX}")]
+    Outputs { outputs: usize },
 }
 
 pub(crate) fn level(level: log::Level) -> LogLevel {
@@ -44,6 +48,9 @@ pub(crate) fn verdict(verdict: types::Verdict, bytes_max: u64) -> Result<Verdict
 /// The outputs, when the records that they become have no more than `bytes_max` together: so
 /// counted, empty ones run out too.
 pub(crate) fn outputs(list: Vec<types::Output>, bytes_max: u64) -> Result<Vec<Output>, TooMuch> {
+    if list.len() > BATCH_RECORDS_MAX {
+        return Err(TooMuch::Outputs { outputs: list.len() });
+    }
     let mut bytes = 0;
     let mut outputs = Vec::with_capacity(list.len());
     for one in list {
@@ -60,7 +67,7 @@ pub(crate) fn outputs(list: Vec<types::Output>, bytes_max: u64) -> Result<Vec<Ou
         let topic_bytes = one.topic.as_ref().map_or(0, String::len);
         bytes += (BatchBuilder::encoded_bytes(&record) + topic_bytes) as u64;
         if bytes > bytes_max {
-            return Err(TooMuch { bytes });
+            return Err(TooMuch::Bytes { bytes, bytes_max });
         }
         let Record { key, value, headers, .. } = record;
         outputs.push(Output { topic: one.topic, key, value, headers });

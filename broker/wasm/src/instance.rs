@@ -178,8 +178,7 @@ impl Instance {
     }
 
     fn within_bounds<T>(&mut self, converted: Result<T, TooMuch>) -> Result<T, Failure> {
-        let bytes_max = self.limits.output_bytes;
-        self.keep_or_lose(converted.map_err(|too_much| Failure::too_much(too_much, bytes_max)))
+        self.keep_or_lose(converted.map_err(Failure::too_much))
     }
 
     fn keep_or_lose<T>(&mut self, result: Result<T, Failure>) -> Result<T, Failure> {

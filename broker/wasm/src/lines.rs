@@ -7,6 +7,11 @@ use logmill_model::LogLevel;
 
 /// What a line counts beyond its text, so that empty lines run out too.
 const LINE_OVERHEAD_BYTES: u64 = 16;
+/// How many of the last warnings are told of a trap: a language says in two or three lines what
+/// went wrong.
+const WARNINGS_MAX: usize = 3;
+/// How much of each, in bytes.
+const WARNING_BYTES_MAX: usize = 200;
 
 /// The lines of one call, in order, until they are taken.
 #[derive(Debug)]
@@ -107,11 +112,20 @@ impl Lines {
         self.push(to.level(), text.trim_end_matches(['\n', '\r']).to_owned());
     }
 
-    /// The last line that says that something is wrong.
-    pub(crate) fn last_warning(&self) -> Option<&str> {
-        let is_warning =
-            |line: &&(LogLevel, String)| line.0 >= LogLevel::Warn && !line.1.is_empty();
-        self.lines.iter().rfind(is_warning).map(|line| line.1.as_str())
+    /// The last lines that say that something is wrong, as one short text.
+    pub(crate) fn last_warnings(&self) -> String {
+        let mut last: Vec<_> = self
+            .lines
+            .iter()
+            .rev()
+            .filter(|(level, _)| *level >= LogLevel::Warn)
+            .flat_map(|(_, text)| text.lines().rev())
+            .filter(|line| !line.trim().is_empty() && !line.contains("RUST_BACKTRACE"))
+            .take(WARNINGS_MAX)
+            .map(|line| &line[..line.floor_char_boundary(WARNING_BYTES_MAX)])
+            .collect();
+        last.reverse();
+        last.join(" / ")
     }
 
     /// Ends the lines that were printed without an end.
@@ -174,7 +188,7 @@ mod tests {
         lines.print(Printed::Out, b"one\ntw");
         lines.print(Printed::Err, b"bad \xff\r\n\nrest");
         lines.print(Printed::Out, b"o\n");
-        assert_eq!(lines.last_warning(), Some("bad \u{fffd}"));
+        assert_eq!(lines.last_warnings(), "bad \u{fffd}");
         let expected = [
             (LogLevel::Info, "one"),
             (LogLevel::Warn, "bad \u{fffd}"),

@@ -211,6 +211,14 @@ fn outputs_beyond_their_limit_are_an_offence() {
     assert!(guest(&outputs(4080, 1000), limits()).handle().is_ok());
 }
 
+#[test]
+fn more_outputs_than_a_batch_has_room_for_are_an_offence() {
+    let failure = guest(&outputs(65_537, 1), limits()).failure();
+    assert_eq!(failure.reason, FailureReason::OutputLimit);
+    assert_eq!(failure.detail, "returned 65537 outputs, its limit is 65536");
+    assert!(guest(&outputs(65_536, 1), limits()).handle().is_ok());
+}
+
 /// 200,000 outputs that all point at the same 100 KB would be 20 GB on the broker's side.
 #[test]
 fn outputs_that_share_their_bytes_do_not_grow_in_the_broker() {

@@ -12,7 +12,7 @@
 //! | `ID random [BYTES]` | wants that many random bytes at once (4 GB unless told) | `trap` |
 //! | `ID grow [MIB]` | takes that much memory (for ever unless told) | `memory` |
 //! | `ID giant [BYTES]` | one output of that size (8 MB unless told) | `output-limit`, `invalid-output` |
-//! | `ID outputs [N]` | that many empty outputs (1,000,000 unless told) | `output-limit` |
+//! | `ID outputs [N]` | that many empty outputs (200,000 unless told) | `output-limit` |
 //! | `ID reserved` | an output with a header that is the broker's | `invalid-output` |
 //! | `ID elsewhere` | an output to a topic that nobody granted | `not-granted` |
 //! | `ID flood [LINES]` | that many lines of log (1,000,000 unless told), then done | |
@@ -58,7 +58,7 @@ fn misbehave(verb: &str, number: Option<usize>, attempt: u32) -> Result<Vec<Outp
         }
         "grow" => drop(black_box(hoard(number.unwrap_or(usize::MAX)))),
         "giant" => return Ok(vec![Output::new().value(vec![b'x'; number.unwrap_or(8_000_000)])]),
-        "outputs" => return Ok(vec![Output::new(); number.unwrap_or(1_000_000)]),
+        "outputs" => return Ok(vec![Output::new(); number.unwrap_or(200_000)]),
         "reserved" => return Ok(vec![Output::new().header("dlq-reason", "none")]),
         "elsewhere" => return Ok(vec![Output::to("nobody.granted.this")]),
         "flood" => (0..number.unwrap_or(1_000_000)).for_each(|line| info!("line {line}")),
@@ -79,7 +79,11 @@ fn deeper(depth: u64) -> u64 {
 
 /// Takes memory a MiB at a time and writes to each page of it.
 fn hoard(mib: usize) -> Vec<Vec<u8>> {
-    (0..mib).map(|_| black_box(vec![1; 1 << 20])).collect()
+    let mut all = Vec::new();
+    for _ in 0..mib {
+        all.push(black_box(vec![1; 1 << 20]));
+    }
+    all
 }
 
 impl Consumer for Hostile {
