@@ -1,11 +1,12 @@
 //! A newcomer's first minutes: the demo, the README's commands, a module of one's own.
 
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 
-use logmill_tests::{Broker, Ran, lifeline, repository};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use logmill_tests::{Broker, Ran, example, repository};
+use rustix::process::{Pid, Signal};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::PROGRAM;
 
@@ -39,7 +40,8 @@ async fn the_demo_exits_0_and_shares_the_build_of_the_tests() {
 async fn the_readme_runs_as_it_stands() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = temporary.path();
-    let mut dev = start(folder, "logmill dev").await;
+    let mut dev = Terminal::start(folder, "logmill dev");
+    dev.shows(&["ready"]).await;
     run(folder, "logmill produce greetings hello --key anna").await;
     let read = run(folder, "logmill consume greetings").await;
     assert!(read.stdout.contains("hello"), "{read}");
@@ -58,35 +60,79 @@ async fn the_readme_runs_as_it_stands() {
     assert!(status.stdout.contains("greetings"), "{status}");
     run(folder, "logmill dlq ls").await;
     run(folder, "logmill dlq show shout").await;
-    dev.kill().await.unwrap();
+    assert!(dev.interrupt().await.success());
 
     // Elsewhere, and on ports that are free.
     let serve = "logmill serve --data /var/lib/logmill";
     let data = folder.join("data");
     let serve = serve.replace("/var/lib/logmill", data.to_str().unwrap());
-    let mut serve =
-        start(folder, &format!("{serve} --listen 127.0.0.1:0 --http 127.0.0.1:0")).await;
+    let line = format!("{serve} --listen 127.0.0.1:0 --http 127.0.0.1:0");
+    let mut serve = Terminal::start(folder, &line);
+    serve.shows(&["ready"]).await;
     assert!(data.join("connection.json").exists());
-    serve.kill().await.unwrap();
+    assert!(serve.interrupt().await.success());
 }
 
-/// Starts a broker and waits until it says that it is ready.
-async fn start(folder: &Path, line: &str) -> Child {
-    let mut command = logmill(folder, line);
-    command.stdout(Stdio::piped()).stdin(Stdio::piped());
-    let mut child = command.env(lifeline::VARIABLE, "1").spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let ready = async {
-        while let Some(line) = lines.next_line().await.unwrap() {
-            if line.contains("ready") {
-                return;
+#[tokio::test]
+async fn dev_runs_an_example_shows_what_it_decides_and_feeds_it_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = format!("logmill dev {}", example("github-triage").display());
+    let mut dev = Terminal::start(folder.path(), &line);
+    dev.shows(&["ready"]).await;
+    for module in ["route", "triage", "opened"] {
+        dev.shows(&["deployed", module]).await;
+    }
+    dev.shows(&["329 records"]).await;
+    dev.shows(&["triage", "48 done", "2 dead-lettered", "lag 0"]).await;
+    dev.types("r\n").await;
+    dev.shows(&["triage", "96 done", "4 dead-lettered", "lag 0"]).await;
+    run(folder.path(), "logmill module describe triage").await;
+    assert!(dev.interrupt().await.success());
+    let ran = Ran::of(&mut logmill(folder.path(), "logmill topic ls"), b"").await;
+    ran.refused(1, "no broker found");
+}
+
+/// A command at a terminal: it goes on, prints, and is typed into.
+struct Terminal {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: Lines<BufReader<ChildStdout>>,
+}
+
+impl Terminal {
+    fn start(folder: &Path, line: &str) -> Self {
+        let mut command = logmill(folder, line);
+        let mut child = command.stdout(Stdio::piped()).stdin(Stdio::piped()).spawn().unwrap();
+        let stdin = child.stdin.take().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, stdin, stdout }
+    }
+
+    /// Waits for a line in which all of these stand.
+    async fn shows(&mut self, words: &[&str]) {
+        let shown = async {
+            while let Some(line) = self.stdout.next_line().await.unwrap() {
+                if words.iter().all(|word| line.contains(word)) {
+                    return true;
+                }
             }
-        }
-        panic!("`{line}` ended");
-    };
-    logmill_tests::within("the broker is ready", ready).await;
-    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-    child
+            false
+        };
+        assert!(logmill_tests::within(&format!("it shows {words:?}"), shown).await, "it ended");
+    }
+
+    async fn types(&mut self, text: &str) {
+        self.stdin.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// Presses Ctrl-C, and tells how it ended.
+    async fn interrupt(mut self) -> ExitStatus {
+        let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        rustix::process::kill_process(id.unwrap(), Signal::INT).unwrap();
+        let rest = async { while let Ok(Some(_)) = self.stdout.next_line().await {} };
+        let ended = async { tokio::join!(rest, self.child.wait()).1 };
+        logmill_tests::within("it ends", ended).await.unwrap()
+    }
 }
 
 /// A command as a person would type it in this folder.
