@@ -41,9 +41,7 @@ struct Plan {
 impl Args {
     fn plan(mut self) -> Result<Plan, Failure> {
         let mut words = self.words;
-        let exists = |word: &String| Path::new(word).exists();
-        // `--on` takes all words up to the next flag, the module's path too when that is last.
-        if !words.last().is_some_and(exists) && self.flags.on.last().is_some_and(exists) {
+        if swallowed(&words, &self.flags.on) {
             words.extend(self.flags.on.pop());
         }
         let Some(path) = words.pop() else {
@@ -70,6 +68,26 @@ impl Args {
         }
         Ok(())
     }
+}
+
+/// Whether `--on`, which takes all words up to the next flag, has taken the module's path too,
+/// because it was typed last.
+fn swallowed(words: &[String], on: &[String]) -> bool {
+    let Some(last) = on.last() else { return false };
+    match words {
+        [] => is_module(last),
+        [word] if is_module(word) => !Path::new(word).is_file() && on.len() > 1 && is_module(last),
+        [_] => is_module(last),
+        _ => false,
+    }
+}
+
+fn is_module(word: &str) -> bool {
+    let path = Path::new(word);
+    let is_component = path.extension().is_some_and(|extension| extension == "wasm");
+    (is_component && path.is_file())
+        || path.join(logmill_build::project::FILE).is_file()
+        || path.join("Cargo.toml").is_file()
 }
 
 /// The modules of the target that are meant, under the names that they are to have.
@@ -156,4 +174,48 @@ pub(crate) fn told(deployed: &Deployed) -> String {
         text.push_str(&format!("\n  {}/{} from offset {}", at.topic, at.partition, at.offset));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn the_module_is_found_wherever_it_was_typed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (folder, file) = (dir.path().join("m"), dir.path().join("m.wasm"));
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("logmill.toml"), "").unwrap();
+        std::fs::write(&file, "").unwrap();
+        let (folder, file) = (folder.to_str().unwrap(), file.to_str().unwrap());
+        let (a, b) = (&["a"][..], &["a", "b"][..]);
+        for (line, name, path, on) in [
+            (format!("{folder} --on a b"), None, folder, b),
+            (format!("n {folder} --on a --on b"), Some("n"), folder, b),
+            (format!("--on a b {folder}"), None, folder, b),
+            (format!("n --on a {folder}"), Some("n"), folder, a),
+            (format!("--on a {file}"), None, file, a),
+            (format!("n --on a b {file}"), Some("n"), file, b),
+            (format!("{file} --on a b"), None, file, b),
+            (format!("{folder} --on a {folder}"), Some(folder), folder, a),
+            ("n none --on a".to_owned(), Some("n"), "none", a),
+        ] {
+            let words = std::iter::once("deploy").chain(line.split(' '));
+            let plan = Line::try_parse_from(words).unwrap().args.plan().unwrap();
+            assert_eq!(
+                (plan.name.as_deref(), plan.path.as_path()),
+                (name, Path::new(path)),
+                "{line}"
+            );
+            assert_eq!(plan.flags.on, on, "{line}");
+        }
+    }
 }
