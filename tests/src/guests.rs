@@ -64,11 +64,15 @@ fn build_python() -> PathBuf {
     let folder = repository().join("target/guests/components");
     std::fs::create_dir_all(&folder).unwrap();
     let component = folder.join("python-consumer.wasm");
+    // A copy, since Python leaves its compiled files beside its sources.
+    let sources = tempfile::tempdir().unwrap();
+    let source = repository().join("tests/guests/python/consumer.py");
+    std::fs::copy(source, sources.path().join("consumer.py")).unwrap();
     let output = std::process::Command::new("componentize-py")
         .arg("-d")
         .arg(repository().join("wit"))
         .args(["-w", "consumer-module", "componentize", "consumer", "-p"])
-        .arg(repository().join("tests/guests/python"))
+        .arg(sources.path())
         .arg("-o")
         .arg(&component)
         .output()
