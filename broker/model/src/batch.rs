@@ -136,6 +136,9 @@ impl RecordBatch {
                 let bytes = record.encoded().len();
                 return Err(Error::RecordTooLarge { index, bytes, max: record_bytes_max });
             }
+            if usize::from(record.header_count) > limits::PRODUCED_HEADERS_MAX {
+                return Err(malformed("a record has more headers than may be produced"));
+            }
             for (name, _) in record.headers() {
                 if limits::RESERVED_HEADER_PREFIXES.iter().any(|p| name.starts_with(p)) {
                     return Err(Error::ReservedHeader { index, name: name.to_owned() });

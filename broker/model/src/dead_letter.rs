@@ -18,6 +18,10 @@ const FIRST_FAILED: &str = "dlq-first-failed-ts";
 const LAST_FAILED: &str = "dlq-last-failed-ts";
 const HISTORY: &str = "dlq-history";
 const HISTORY_MAX: usize = 16;
+/// The headers that a first death adds.
+const FIRST_DEATH_HEADERS: usize = 11;
+
+const _: () = assert!(FIRST_DEATH_HEADERS + HISTORY_MAX <= limits::BROKER_HEADERS_MAX);
 
 /// Where a dead letter was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -190,6 +194,21 @@ mod tests {
         assert_eq!(read.reason, "trap");
         assert_eq!(read.history.len(), 16);
         assert_eq!(read.history[0], "9 error of triage v2 at t/3@77 after 4");
+    }
+
+    #[test]
+    fn a_record_with_all_the_headers_it_may_have_can_be_buried() {
+        let headers = vec![Header::new("h", ""); limits::PRODUCED_HEADERS_MAX];
+        let record = Record { headers, ..Record::default() };
+        crate::RecordBatch::of([&record]).unwrap().check_produced(1 << 20).unwrap();
+        let mut buried = record.clone();
+        for _ in 0..20 {
+            buried = letter(FailureReason::Trap).bury(&buried);
+            crate::RecordBatch::of([&buried]).unwrap();
+        }
+        let headers = vec![Header::new("h", ""); limits::PRODUCED_HEADERS_MAX + 1];
+        let too_many = Record { headers, ..record };
+        assert!(crate::RecordBatch::of([&too_many]).unwrap().check_produced(1 << 20).is_err());
     }
 
     #[test]

@@ -15,6 +15,11 @@ pub const APPENDS_MAX: usize = 4096;
 pub const BATCH_RECORDS_MAX: usize = 65_536;
 /// Most headers on one record.
 pub const HEADERS_MAX: usize = 1024;
+/// Of those, the ones that are kept free for the broker: the provenance of a dead letter and its
+/// history.
+pub const BROKER_HEADERS_MAX: usize = 32;
+/// Most headers on a record that a client or a module makes.
+pub const PRODUCED_HEADERS_MAX: usize = HEADERS_MAX - BROKER_HEADERS_MAX;
 /// Longest topic name, in bytes.
 pub const TOPIC_NAME_BYTES_MAX: usize = 200;
 /// Longest deployment name, in bytes.
