@@ -25,6 +25,8 @@ pub(crate) struct Core {
     pub(crate) views: Arc<Views>,
     pub(crate) sequencer: Sequencer,
     pub(crate) pool: Pool,
+    /// One catalog change at a time: they are conditional on one another.
+    catalog_changes: tokio::sync::Mutex<()>,
 }
 
 /// What a change of the catalog consists of.
@@ -55,7 +57,17 @@ impl Core {
             Sequencer::start(judge, journal, Arc::clone(&views), recovered.epoch)?;
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let pool = Pool::start(cores)?;
-        Ok((Arc::new(Self { log, views, sequencer, pool }), recovered, thread))
+        Ok((
+            Arc::new(Self {
+                log,
+                views,
+                sequencer,
+                pool,
+                catalog_changes: tokio::sync::Mutex::default(),
+            }),
+            recovered,
+            thread,
+        ))
     }
 
     /// Reads batches from `from` on, from memory where they are there.
@@ -90,6 +102,7 @@ impl Core {
         &self,
         mut plan: impl FnMut(&Catalog) -> Result<(CatalogChange, T), Error>,
     ) -> Result<T, Error> {
+        let _turn = self.catalog_changes.lock().await;
         let mut refused = None;
         for _ in 0..CATALOG_TRIES_MAX {
             let catalog = self.views.catalog();

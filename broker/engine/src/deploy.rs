@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use logmill_model::internal::{CatalogRecord, CursorRecord, DeploymentRecord, VersionRecord};
 use logmill_model::{
     Counts, DeployRequest, Deployed, DeploymentDescription, DeploymentId, DeploymentName,
-    DeploymentSettings, DeploymentState, DeploymentStatus, LaneDescription, LaneId, ModuleLogLine,
-    Offset, Precondition, StartOffset, World,
+    DeploymentState, DeploymentStatus, LaneDescription, LaneId, ModuleLogLine, Offset, Position,
+    Precondition, StartOffset, TopicName, World,
 };
 use logmill_wasm::Module;
 
@@ -109,7 +109,12 @@ impl Engine {
             }),
         ));
         let start = if plan.settings.world == World::Consumer {
-            self.plan_lanes(id, &plan.settings, catalog, &mut change)?
+            let from = match plan.settings.from {
+                // An offset was meant for the sources that the first version had.
+                Position::Offset(_) if existing.is_some() => Position::Latest,
+                from => from,
+            };
+            self.plan_lanes(id, (&plan.settings.on, from), catalog, &mut change)?
         } else {
             Vec::new()
         };
@@ -121,7 +126,7 @@ impl Engine {
     fn plan_lanes(
         &self,
         id: DeploymentId,
-        settings: &DeploymentSettings,
+        (on, from): (&[TopicName], Position),
         catalog: &Catalog,
         change: &mut CatalogChange,
     ) -> Result<Vec<StartOffset>, Error> {
@@ -129,14 +134,13 @@ impl Engine {
         for record in &change.catalog {
             with_new_topics.apply(record);
         }
-        let wanted: BTreeSet<LaneId> =
-            with_new_topics.lanes(id, &settings.on).into_iter().collect();
+        let wanted: BTreeSet<LaneId> = with_new_topics.lanes(id, on).into_iter().collect();
         let mut start = Vec::new();
         for lane in &wanted {
             let next = match self.core().views.cursor(*lane) {
                 Some(cursor) => cursor.next,
                 None => {
-                    let next = self.core().position(lane.source, settings.from)?;
+                    let next = self.core().position(lane.source, from)?;
                     change.start_lane(*lane, next);
                     next
                 }

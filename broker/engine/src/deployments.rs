@@ -7,24 +7,24 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use logmill_model::internal::{DeploymentRecord, VersionRecord};
-use logmill_model::{
-    DeploymentName, DeploymentState, LaneId, PartitionId, Timestamp, TopicName, World,
-};
-use logmill_wasm::{Failure, Instance};
-use sha2::{Digest, Sha256};
-use tokio::sync::watch;
+use logmill_model::{DeploymentName, DeploymentState, LaneId, PartitionId, TopicName, World};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
+use tokio::time::timeout_at;
+use tracing::Instrument;
 
+use crate::active::Active;
 use crate::catalog::Catalog;
 use crate::core::Core;
 use crate::handler::Guest;
 use crate::lane::run::Context;
 use crate::lane::settle::Policy;
 use crate::lane::{Lane, LaneStatus};
-use crate::limits::ROUTER_INSTANCES_MAX;
+use crate::limits::{LANES_SETTLE_MAX, RUNS_MAX};
 use crate::module_log::ModuleLog;
 use crate::outputs::Grants;
 use crate::produce::Router;
+use crate::seed::seed;
 use crate::{Error, modules::Modules};
 
 /// All deployments, by name.
@@ -41,7 +41,7 @@ pub(crate) struct Deployments {
 #[derive(Clone)]
 pub(crate) enum Condition {
     Compiling,
-    Ready(Guest),
+    Ready(Arc<Active>),
     Failed(String),
 }
 
@@ -51,8 +51,8 @@ pub(crate) struct Deployment {
     pub(crate) log: Arc<ModuleLog>,
     condition: Mutex<Condition>,
     lanes: Mutex<Lanes>,
-    /// Idle instances of a router.
-    instances: Mutex<Vec<Instance>>,
+    /// What the deployment may have of the workers, so that a slow one leaves some to others.
+    slots: Arc<Semaphore>,
 }
 
 #[derive(Default)]
@@ -69,12 +69,8 @@ impl Deployment {
             log: Arc::default(),
             condition: Mutex::new(Condition::Compiling),
             lanes: Mutex::default(),
-            instances: Mutex::default(),
+            slots: Arc::new(Semaphore::new(RUNS_MAX)),
         }
-    }
-
-    pub(crate) fn name(&self) -> &DeploymentName {
-        &self.name
     }
 
     pub(crate) fn condition(&self) -> Condition {
@@ -83,7 +79,6 @@ impl Deployment {
 
     fn set_condition(&self, condition: Condition) {
         *self.condition.lock().unwrap_or_else(PoisonError::into_inner) = condition;
-        self.instances.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     pub(crate) fn lane_status(&self, lane: LaneId) -> Option<LaneStatus> {
@@ -92,31 +87,26 @@ impl Deployment {
         Some(status.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
-    /// An idle instance, or a fresh one.
-    pub(crate) fn take_instance(&self, guest: &Guest, now: Timestamp) -> Result<Instance, Failure> {
-        let idle = self.instances.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.map_or_else(|| guest.logged_instance(now), Ok)
-    }
-
-    /// Gives an instance back for the next batch.
-    pub(crate) fn put_instance(&self, instance: Instance) {
-        let mut idle = self.instances.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < ROUTER_INSTANCES_MAX {
-            idle.push(instance);
+    /// Stops the lanes; each settles and commits what it is handling first.
+    pub(crate) async fn stop_lanes(&self) {
+        for mut task in self.begin_stop() {
+            self.report(&mut task).await;
         }
     }
 
-    /// Stops the lanes; each settles and commits what it is handling first.
-    pub(crate) async fn stop_lanes(&self) {
+    /// Tells the lanes to stop, and hands out what is to be waited for.
+    fn begin_stop(&self) -> Vec<JoinHandle<()>> {
         let stopped =
             std::mem::take(&mut *self.lanes.lock().unwrap_or_else(PoisonError::into_inner));
         if let Some(stop) = &stopped.stop {
             stop.send_replace(true);
         }
-        for task in stopped.tasks {
-            if let Err(error) = task.await {
-                tracing::error!(deployment = %self.name, %error, "a lane ended badly");
-            }
+        stopped.tasks
+    }
+
+    async fn report(&self, task: &mut JoinHandle<()>) {
+        if let Err(error) = task.await {
+            tracing::error!(deployment = %self.name, %error, "a lane ended badly");
         }
     }
 }
@@ -138,6 +128,14 @@ impl Deployments {
 
     pub(crate) fn remove(&self, name: &DeploymentName) {
         self.by_name.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
+    /// Starts a deployment after the broker's start, unless it was deleted or deployed anew since.
+    pub(crate) async fn start(&self, name: &DeploymentName) {
+        let waits = self.get(name).map(|it| it.condition());
+        if let Some(Condition::Compiling) = waits {
+            self.activate(name).await;
+        }
     }
 
     /// Makes what runs follow the catalog: loads the module of the active version, and runs the
@@ -162,7 +160,8 @@ impl Deployments {
                     config: version.settings.config.clone().into(),
                     log: Arc::clone(&deployment.log),
                 };
-                deployment.set_condition(Condition::Ready(guest.clone()));
+                let active = Arc::new(Active::new(guest.clone(), &version));
+                deployment.set_condition(Condition::Ready(active));
                 if record.world == World::Consumer && record.state == DeploymentState::Running {
                     self.start_lanes(&deployment, &record, &version, &guest);
                 }
@@ -191,35 +190,49 @@ impl Deployments {
             lanes.statuses.insert(id, Arc::clone(&status));
             let core = Arc::clone(&self.core);
             let lane = Lane::new(core, Arc::new(context), (id, cursor), stopped.clone(), status);
-            lanes.tasks.push(tokio::spawn(lane.run()));
+            let span = tracing::info_span!("lane", deployment = %deployment.name, %topic, partition = id.source.index);
+            lanes.tasks.push(tokio::spawn(lane.run().instrument(span)));
         }
         *deployment.lanes.lock().unwrap_or_else(PoisonError::into_inner) = lanes;
     }
 
-    /// Stops all lanes.
+    /// Stops all lanes. One that is in a long call is not waited for: what it has not committed
+    /// has not happened, and costs its record no attempt.
     pub(crate) async fn stop(&self) {
         let all: Vec<_> =
             self.by_name.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
-        for deployment in &all {
-            let lanes = deployment.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(stop) = &lanes.stop {
-                stop.send_replace(true);
+        let stopping: Vec<_> = all.iter().map(|it| (it, it.begin_stop())).collect();
+        let until = tokio::time::Instant::now() + LANES_SETTLE_MAX;
+        for (deployment, tasks) in stopping {
+            for mut task in tasks {
+                if timeout_at(until, deployment.report(&mut task)).await.is_err() {
+                    tracing::warn!(deployment = %deployment.name, "a lane was stopped in a long call");
+                    task.abort();
+                }
             }
         }
-        for deployment in all {
-            deployment.stop_lanes().await;
+    }
+
+    /// Makes all deployments of the catalog known, before any of them works.
+    pub(crate) fn announce(&self, catalog: &Catalog) {
+        for (name, _) in catalog.deployments() {
+            self.get_or_insert(name);
         }
     }
 
     /// The module of a deployment that works; else what it is instead.
-    pub(crate) fn ready(&self, catalog: &Catalog, name: &DeploymentName) -> Result<Guest, String> {
+    pub(crate) fn ready(
+        &self,
+        catalog: &Catalog,
+        name: &DeploymentName,
+    ) -> Result<Arc<Active>, String> {
         if let Some(record) = catalog.deployment(name)
             && let DeploymentState::Paused { .. } = record.state
         {
             return Err("paused".to_owned());
         }
         match self.get(name).map(|deployment| deployment.condition()) {
-            Some(Condition::Ready(guest)) => Ok(guest),
+            Some(Condition::Ready(active)) => Ok(active),
             Some(Condition::Failed(reason)) => Err(format!("failed: {reason}")),
             Some(Condition::Compiling) | None => Err("compiling".to_owned()),
         }
@@ -240,11 +253,10 @@ impl Deployments {
             if !version.settings.on.contains(topic) {
                 continue;
             }
-            let not_ready = |state| Error::RouterNotReady { deployment: name.clone(), state };
-            let guest = self.ready(catalog, name).map_err(not_ready)?;
-            let deployment = self.get(name).ok_or_else(|| not_ready("compiling".to_owned()))?;
-            let grants = Grants::new(&version.settings.out);
-            routers.push(Router { deployment, guest, grants, unrouted: version.settings.unrouted });
+            let active = self
+                .ready(catalog, name)
+                .map_err(|state| Error::RouterNotReady { deployment: name.clone(), state })?;
+            routers.push(Router { deployment: name.clone(), active });
         }
         Ok(routers)
     }
@@ -269,17 +281,7 @@ fn context(
         dlq: settings.dlq.clone(),
         handlers: Arc::new(guest.clone()),
         log: Arc::clone(&deployment.log),
+        slots: Arc::clone(&deployment.slots),
         seed: seed(&deployment.name, topic, source.index),
     }
-}
-
-/// The seed of a lane: of names, so that it is the same wherever the lane runs.
-fn seed(deployment: &DeploymentName, topic: &TopicName, partition: u32) -> u64 {
-    let digest = Sha256::new()
-        .chain_update(deployment.as_str())
-        .chain_update([0])
-        .chain_update(topic.as_str())
-        .chain_update(partition.to_le_bytes())
-        .finalize();
-    u64::from_le_bytes(*digest.first_chunk().expect("a digest has 32 bytes"))
 }

@@ -1,6 +1,7 @@
 //! Opening the engine, and ending it.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,10 +10,12 @@ use logmill_log::{Opened, Recovered, Settings};
 use logmill_model::{Csn, Epoch, ShardId};
 use logmill_wasm::Runtime;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::Error;
 use crate::core::{Core, SequencerThread};
 use crate::deployments::Deployments;
+use crate::limits::CONTROL_WAIT_MAX;
 use crate::modules::Modules;
 use crate::replay::{Replayed, replay};
 
@@ -43,6 +46,7 @@ struct Inner {
     recovered: Recovered,
     started: Instant,
     fatal: watch::Receiver<Option<String>>,
+    stopping: AtomicBool,
     sequencer_thread: Mutex<Option<SequencerThread>>,
 }
 
@@ -91,6 +95,7 @@ impl Engine {
             recovered,
             started,
             fatal,
+            stopping: AtomicBool::new(false),
             sequencer_thread: Mutex::new(Some(thread)),
         }));
         engine.start_deployments();
@@ -99,19 +104,26 @@ impl Engine {
 
     /// Compiles and starts in the background: producing need not wait for a slow compile.
     fn start_deployments(&self) {
+        let catalog = self.core().views.catalog();
+        self.deployments().announce(&catalog);
         let engine = self.clone();
         tokio::spawn(async move {
-            let catalog = engine.core().views.catalog();
             for (name, _) in catalog.deployments() {
-                let _control = engine.deployments().control.lock().await;
-                // It may have been deployed anew or deleted since.
-                if engine.core().views.catalog().deployment(name).is_some()
-                    && engine.deployments().get(name).is_none()
-                {
-                    engine.deployments().activate(name).await;
+                if let Some(version) = catalog.active_version(name) {
+                    // Compiled before the lock is taken; `activate` tells what goes wrong.
+                    let _ = engine.0.modules.get(version.digest).await;
                 }
+                let _control = engine.deployments().control.lock().await;
+                if engine.is_stopping() {
+                    return;
+                }
+                engine.deployments().start(name).await;
             }
         });
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.0.stopping.load(Ordering::Acquire)
     }
 
     pub(crate) fn core(&self) -> &Core {
@@ -173,20 +185,30 @@ impl Engine {
     /// # Errors
     /// The reason, for a person.
     pub fn ready(&self) -> Result<(), String> {
-        match &*self.0.fatal.borrow() {
+        match self.failure() {
             Some(why) => Err(format!("the journal has failed: {why}")),
+            None if self.is_stopping() => Err("the broker is shutting down".to_owned()),
             None => Ok(()),
         }
+    }
+
+    fn failure(&self) -> Option<String> {
+        if let Some(why) = &*self.0.fatal.borrow() {
+            return Some(why.clone());
+        }
+        let ended = self.0.fatal.has_changed().is_err();
+        (ended && !self.is_stopping()).then(|| "its thread has ended".to_owned())
     }
 
     /// Resolves with the reason when the journal has failed. The process must then exit: nothing
     /// is acknowledged any more, and a failed sync is never tried again.
     pub async fn failed(&self) -> String {
         let mut fatal = self.0.fatal.clone();
-        match fatal.wait_for(Option::is_some).await {
-            Ok(why) => why.clone().unwrap_or_default(),
-            // The journal was closed in order: it can't fail any more.
-            Err(_) => std::future::pending().await,
+        // An error is a journal that has ended: in order, or with its thread.
+        let _ = fatal.wait_for(Option::is_some).await;
+        match self.failure() {
+            Some(why) => why,
+            None => std::future::pending().await,
         }
     }
 
@@ -196,7 +218,9 @@ impl Engine {
     /// # Errors
     /// [`Error::Log`] when the journal could not be closed in order; what was acknowledged is safe.
     pub async fn shutdown(&self) -> Result<(), Error> {
-        let _control = self.0.deployments.control.lock().await;
+        self.0.stopping.store(true, Ordering::Release);
+        // A deploy that takes longer finds the door closed.
+        let _control = timeout(CONTROL_WAIT_MAX, self.0.deployments.control.lock()).await;
         self.0.deployments.stop().await;
         self.0.core.sequencer.close().await;
         self.0.core.pool.close();

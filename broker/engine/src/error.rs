@@ -1,6 +1,6 @@
 //! What can go wrong when the engine is asked for something.
 
-use logmill_model::{DeploymentName, FailureReason, Offset, Refusal, TopicName, World};
+use logmill_model::{DeploymentName, FailureReason, Offset, Refusal, TopicName};
 
 /// Why the engine did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +80,15 @@ pub enum Error {
         /// More on it.
         detail: String,
     },
-    /// A subscription's filter is not there, is not a filter of that topic, or is not running.
+    /// A subscription's filter is compiling, paused or failed.
+    #[error("filter not ready: deployment {deployment} is {state}")]
+    FilterNotReady {
+        /// The filter.
+        deployment: DeploymentName,
+        /// What it is.
+        state: String,
+    },
+    /// A subscription's filter is no filter, or not one of that topic.
     #[error("filter {deployment} can't be used: {what}")]
     FilterUnusable {
         /// The filter.
@@ -106,6 +114,9 @@ pub enum Error {
     /// The broker stopped while the commit was in flight: it is there whole or not at all.
     #[error("outcome unknown: the broker stopped before it was durable; read back to know")]
     Unknown,
+    /// A fault of the broker itself, in the middle of the work.
+    #[error("the broker has a fault: {0}; its log says more")]
+    Panicked(&'static str),
     /// The broker is shutting down.
     #[error("the broker is shutting down; connect again when it is back")]
     ShuttingDown,
@@ -132,6 +143,7 @@ impl Error {
         matches!(
             self,
             Self::RouterNotReady { .. }
+                | Self::FilterNotReady { .. }
                 | Self::ShuttingDown
                 | Self::Refused(Refusal::EndMoved { .. })
         )
@@ -140,13 +152,6 @@ impl Error {
     /// Whether certainly nothing happened.
     #[must_use]
     pub fn has_no_side_effects(&self) -> bool {
-        !matches!(self, Self::Unknown | Self::Log(_) | Self::Io { .. })
-    }
-
-    pub(crate) fn wrong_world(name: &DeploymentName, is: World, wanted: World) -> Self {
-        Self::FilterUnusable {
-            deployment: name.clone(),
-            what: format!("it is a {is}, not a {wanted}"),
-        }
+        !matches!(self, Self::Unknown | Self::Log(_) | Self::Io { .. } | Self::Panicked(_))
     }
 }

@@ -13,12 +13,13 @@ use std::time::Duration;
 use logmill_log::StoredBatch;
 use logmill_model::internal::CursorRecord;
 use logmill_model::{
-    Append, Commit, FailureReason, LaneId, Offset, Outcome, PartitionId, Precondition, RecordBatch,
-    Refusal,
+    Append, Commit, Counts, FailureReason, LaneId, Offset, Outcome, PartitionId, Precondition,
+    RecordBatch, Refusal,
 };
 use logmill_wasm::Failure;
 use tokio::sync::watch;
 
+use crate::Error;
 use crate::core::Core;
 use crate::handler::Handler;
 use crate::limits::{LANE_RETRY_WAIT, READ_BYTES_MAX, RUN_RECORDS_MAX};
@@ -101,7 +102,6 @@ impl Lane {
                 Step::Handle => match self.handle().await {
                     Next::Go => self.report(0, None),
                     Next::Wait(why) => {
-                        tracing::warn!(lane = %self.id, deployment = self.context.deployment, why, "lane waits");
                         self.report(0, Some(why));
                         self.wait(LANE_RETRY_WAIT).await;
                     }
@@ -148,19 +148,34 @@ impl Lane {
         }
     }
 
+    /// Says what the lane is doing; a new reason to wait also goes to the broker's log.
     fn report(&self, in_flight: u64, waiting: Option<String>) {
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(why) = &waiting
+            && status.waiting != waiting
+        {
+            tracing::warn!(why, "the lane waits");
+        }
         *status = LaneStatus { in_flight, waiting };
     }
 
     async fn handle(&mut self) -> Next {
+        // Held over the read as well: what waits for a worker waits without its records.
+        let Ok(_slot) = Arc::clone(&self.context.slots).acquire_owned().await else {
+            return Next::End;
+        };
         let batches = match self.core.read(self.id.source, self.cursor.next, READ_BYTES_MAX).await {
             Ok(batches) => batches,
             Err(error) => return Next::Wait(error.to_string()),
         };
         let records: u64 = batches.iter().map(|stored| u64::from(stored.envelope.records)).sum();
-        self.report(records.min(self.records_max as u64), None);
-        let Some(mut ran) = self.execute(batches).await else { return Next::End };
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).in_flight =
+            records.min(self.records_max as u64);
+        let mut ran = match self.execute(batches).await {
+            Ok(ran) => ran,
+            Err(Error::ShuttingDown) => return Next::End,
+            Err(error) => return Next::Wait(error.to_string()),
+        };
         self.handler = ran.handler.take();
         if ran.cursor.next == self.cursor.next && ran.cursor.failed == self.cursor.failed {
             return match ran.broken {
@@ -175,7 +190,7 @@ impl Lane {
         }
     }
 
-    async fn execute(&mut self, batches: Vec<StoredBatch>) -> Option<Ran> {
+    async fn execute(&mut self, batches: Vec<StoredBatch>) -> Result<Ran, Error> {
         let run = Run {
             context: Arc::clone(&self.context),
             handler: self.handler.take(),
@@ -184,13 +199,14 @@ impl Lane {
             records_max: self.records_max,
             refused: self.refused.take(),
         };
-        self.core.pool.run(move || run.execute()).await.ok()
+        self.core.pool.run(move || run.execute()).await
     }
 
     async fn commit(&mut self, commit: Commit, cursor: CursorRecord, records: usize) -> Next {
         let Ok(outcome) = self.core.sequencer.commit(commit).await else { return Next::End };
         match outcome {
             Outcome::Committed(_) => {
+                self.measure(&cursor.counts);
                 self.cursor = cursor;
                 self.records_max = RUN_RECORDS_MAX;
                 Next::Go
@@ -219,6 +235,25 @@ impl Lane {
                 Next::Wait(refusal.to_string())
             }
             Outcome::Refused(refusal) => Next::Wait(refusal.to_string()),
+        }
+    }
+}
+
+impl Lane {
+    /// Tells the metrics what a run has added to the counts.
+    fn measure(&self, after: &Counts) {
+        let before = &self.cursor.counts;
+        for (outcome, count) in [
+            ("done", after.done - before.done),
+            ("dropped", after.dropped - before.dropped),
+            ("retried", after.retried - before.retried),
+            ("dead_lettered", after.dead_lettered - before.dead_lettered),
+        ] {
+            if count > 0 {
+                let deployment = self.context.deployment.clone();
+                metrics::counter!("logmill_lane_records_total", "deployment" => deployment, "outcome" => outcome)
+                    .increment(count);
+            }
         }
     }
 }

@@ -16,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+mod active;
 mod catalog;
 pub mod clock;
 mod core;
@@ -32,6 +33,7 @@ mod outputs;
 mod pool;
 mod produce;
 mod replay;
+mod seed;
 mod sequencer;
 mod status;
 mod subscribe;

@@ -39,8 +39,20 @@ pub(crate) const JOBS_MAX: usize = 4096;
 /// Bytes of log lines that are kept for each deployment.
 pub(crate) const MODULE_LOG_BYTES_MAX: usize = 1 << 20;
 
+/// Runs of one deployment that read and call at once, over all its lanes.
+pub(crate) const RUNS_MAX: usize = 8;
+/// How long a broker that stops waits for lanes to settle what they are handling.
+pub(crate) const LANES_SETTLE_MAX: Duration = Duration::from_secs(4);
+/// How long a broker that stops waits for a deploy that is under way.
+pub(crate) const CONTROL_WAIT_MAX: Duration = Duration::from_secs(2);
+/// What a filter may take of a worker before it lets others work.
+pub(crate) const FILTER_TIME_MAX: Duration = Duration::from_millis(20);
+/// Compiled modules that are kept though nothing uses them.
+pub(crate) const COMPILED_MODULES_MAX: usize = 8;
+
 /// How long a lane waits before it tries again what its surroundings refused.
 pub(crate) const LANE_RETRY_WAIT: Duration = Duration::from_millis(500);
 
+const _: () = assert!(RUNS_MAX < EXTRA_WORKERS_MAX);
 const _: () = assert!(RUN_BYTES_MAX * 2 < COMMIT_BYTES_MAX);
 const _: () = assert!(COMMIT_BYTES_MAX < PROPOSALS_BYTES_MAX);

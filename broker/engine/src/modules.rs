@@ -2,25 +2,32 @@
 //!
 //! A module's file is synced, and so is its directory, before any commit names it.
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use logmill_model::{ModuleDescription, ModuleDigest};
 use logmill_wasm::{Module, Runtime};
 use sha2::{Digest, Sha256};
 
+use crate::limits::COMPILED_MODULES_MAX;
 use crate::{Engine, Error};
+
+/// The ending of a file that is being written.
+const PARTIAL: &str = "partial";
 
 /// The modules of one data directory.
 pub(crate) struct Modules {
     dir: PathBuf,
     runtime: Runtime,
-    /// Compiled and in use or used before; held for a look-up or an insert only.
-    compiled: Mutex<HashMap<ModuleDigest, Module>>,
+    /// The newest compiled modules, the newest last; held for a look-up or an insert only.
+    /// Deployments hold theirs themselves.
+    compiled: Mutex<VecDeque<Module>>,
+    /// Whoever writes files holds it.
+    files: Mutex<()>,
 }
 
 impl Engine {
@@ -45,7 +52,14 @@ impl Modules {
     /// Opens the directory, making it where it is missing.
     pub(crate) fn open(dir: &Path, runtime: Runtime) -> Result<Self, Error> {
         fs::create_dir_all(dir).map_err(|source| io_error("create", dir, source))?;
-        Ok(Self { dir: dir.to_owned(), runtime, compiled: Mutex::default() })
+        let modules = Self {
+            dir: dir.to_owned(),
+            runtime,
+            compiled: Mutex::default(),
+            files: Mutex::default(),
+        };
+        modules.remove_partial().map_err(|source| io_error("clean up", dir, source))?;
+        Ok(modules)
     }
 
     /// A module that was uploaded, compiled.
@@ -53,8 +67,8 @@ impl Modules {
     /// # Errors
     /// [`Error::UnknownModule`], [`Error::ModuleRefused`] when the file is damaged.
     pub(crate) async fn get(self: &Arc<Self>, digest: ModuleDigest) -> Result<Module, Error> {
-        if let Some(module) = self.lock().get(&digest) {
-            return Ok(module.clone());
+        if let Some(module) = self.compiled(digest) {
+            return Ok(module);
         }
         let modules = Arc::clone(self);
         tokio::task::spawn_blocking(move || {
@@ -75,8 +89,23 @@ impl Modules {
         .map_err(|_| Error::ShuttingDown)?
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ModuleDigest, Module>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Module>> {
         self.compiled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn compiled(&self, digest: ModuleDigest) -> Option<Module> {
+        self.lock().iter().find(|module| module.digest() == digest).cloned()
+    }
+
+    /// What uploads that a crash cut off have left.
+    fn remove_partial(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.dir)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == PARTIAL) {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
     }
 
     fn path(&self, digest: ModuleDigest) -> PathBuf {
@@ -85,27 +114,36 @@ impl Modules {
 
     fn compile(&self, bytes: &[u8]) -> Result<Module, Error> {
         let digest = ModuleDigest(Sha256::digest(bytes).into());
-        if let Some(module) = self.lock().get(&digest) {
-            return Ok(module.clone());
+        if let Some(module) = self.compiled(digest) {
+            return Ok(module);
         }
         let module =
             self.runtime.compile(bytes).map_err(|error| Error::ModuleRefused(error.to_string()))?;
-        self.lock().insert(digest, module.clone());
+        let mut compiled = self.lock();
+        compiled.push_back(module.clone());
+        if compiled.len() > COMPILED_MODULES_MAX {
+            compiled.pop_front();
+        }
         Ok(module)
     }
 
-    /// Writes under another name first, so that a file of that name is always whole.
+    /// Makes sure that the file is there, whole and durable. A new one is written under another
+    /// name first, so that a file of that name is whole; one that is damaged is written anew.
     fn keep(&self, digest: ModuleDigest, bytes: &[u8]) -> Result<(), Error> {
+        let _files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.path(digest);
-        if path.exists() {
-            return Ok(());
-        }
-        let partial = path.with_extension("partial");
+        let partial = path.with_extension(PARTIAL);
+        let is_there = fs::read(&path).is_ok_and(|there| there == bytes);
         let write = || {
-            let mut file = File::create(&partial)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&partial, &path)?;
+            if is_there {
+                // It may be there since a moment ago, and not on the disk yet.
+                File::open(&path)?.sync_all()?;
+            } else {
+                let mut file = File::create(&partial)?;
+                file.write_all(bytes)?;
+                file.sync_all()?;
+                fs::rename(&partial, &path)?;
+            }
             File::open(&self.dir)?.sync_all()
         };
         write().map_err(|source| io_error("write", &path, source))

@@ -89,8 +89,8 @@ fn check(index: usize, record: &Record) -> Result<(), Failure> {
     if bytes > max {
         return Err(invalid(format!("has {bytes} bytes, at most {max} are allowed")));
     }
-    if record.headers.len() > limits::HEADERS_MAX {
-        return Err(invalid(format!("has more than {} headers", limits::HEADERS_MAX)));
+    if record.headers.len() > limits::PRODUCED_HEADERS_MAX {
+        return Err(invalid(format!("has more than {} headers", limits::PRODUCED_HEADERS_MAX)));
     }
     for Header { name, .. } in &record.headers {
         if name.len() > usize::from(u16::MAX) {
@@ -112,7 +112,8 @@ fn kept(reason: FailureReason, detail: String) -> Failure {
 #[derive(Debug, Default)]
 pub(crate) struct Gathered {
     batches: Vec<(PartitionId, u8, BatchBuilder)>,
-    open: HashMap<(PartitionId, u8), usize>,
+    /// The newest batch of each partition: only that one grows, so that order is kept.
+    open: HashMap<PartitionId, usize>,
     bytes: usize,
 }
 
@@ -135,17 +136,18 @@ impl Gathered {
             None => u32::try_from(keyless % u64::from(topic.partitions.max(1)))
                 .expect("less than a u32"),
         };
-        let target = (PartitionId::new(topic.id, index), write.hops);
+        let partition = PartitionId::new(topic.id, index);
         self.bytes += BatchBuilder::encoded_bytes(&write.record);
-        if let Some(at) = self.open.get(&target)
-            && self.batches[*at].2.push(&write.record).is_ok()
+        if let Some((_, hops, newest)) = self.open.get(&partition).map(|at| &mut self.batches[*at])
+            && *hops == write.hops
+            && newest.push(&write.record).is_ok()
         {
             return Ok(());
         }
         let mut builder = BatchBuilder::default();
         builder.push(&write.record).expect("a checked record fits an empty batch");
-        self.open.insert(target, self.batches.len());
-        self.batches.push((target.0, target.1, builder));
+        self.open.insert(partition, self.batches.len());
+        self.batches.push((partition, write.hops, builder));
         Ok(())
     }
 
@@ -204,6 +206,22 @@ mod tests {
         assert_eq!(reason(&grants, large), Some(FailureReason::InvalidOutput));
         let many = Output { headers: vec![Header::new("h", ""); 1025], ..Output::default() };
         assert_eq!(reason(&grants, many), Some(FailureReason::InvalidOutput));
+    }
+
+    #[test]
+    fn records_of_other_hops_are_a_batch_of_their_own_in_the_order_they_came() {
+        let mut catalog = Catalog::default();
+        let topic = TopicRecord { id: TopicId(16), partitions: 1, created_ts: Timestamp(0) };
+        let name: TopicName = "t".parse().unwrap();
+        catalog.apply(&CatalogRecord::Topic(name.clone(), Some(topic)));
+        let mut gathered = Gathered::default();
+        for (value, hops) in [("a", 1), ("b", 1), ("c", 2), ("d", 1)] {
+            let record = Record { value: Some(value.into()), ..Record::default() };
+            gathered.add(&catalog, &Write { topic: name.clone(), record, hops }, 0).unwrap();
+        }
+        let batches: Vec<_> =
+            gathered.into_appends().map(|it| (it.hops, it.batch.record_count())).collect();
+        assert_eq!(batches, [(1, 2), (2, 1), (1, 1)]);
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl Pool {
     /// Runs a job on a worker and waits for what it returns.
     ///
     /// # Errors
-    /// [`Error::ShuttingDown`] when the pool is closed, or the job did not come to its end.
+    /// [`Error::ShuttingDown`] when the pool is closed; [`Error::Panicked`] when the job was.
     pub(crate) async fn run<T, F>(&self, job: F) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -72,8 +72,8 @@ impl Pool {
             drop(permit);
             // The caller may have gone; the job has run all the same.
             let _ = answer.send(job());
-        }));
-        result.await.map_err(|_| Error::ShuttingDown)
+        }))?;
+        result.await.map_err(|_| Error::Panicked("a call of a module did not come to its end"))
     }
 
     /// Lets the workers end when the queue is empty.
@@ -89,10 +89,16 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn queue(&self, job: Job) {
-        self.lock().jobs.push_back(job);
+    fn queue(&self, job: Job) -> Result<(), Error> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(Error::ShuttingDown);
+        }
+        state.jobs.push_back(job);
+        drop(state);
         // All, since the monitor waits on it as well as the workers.
         self.work.notify_all();
+        Ok(())
     }
 
     fn spawn_worker(shared: &Arc<Self>) -> std::io::Result<()> {
@@ -170,7 +176,7 @@ mod tests {
     async fn a_job_that_panics_is_told_to_its_caller_and_leaves_the_pool_whole() {
         let pool = Pool::start(1).unwrap();
         let panicked = pool.run(|| assert!(std::hint::black_box(false), "on purpose")).await;
-        assert!(matches!(panicked, Err(Error::ShuttingDown)));
+        assert!(matches!(panicked, Err(Error::Panicked(_))));
         assert_eq!(pool.run(|| 7).await.unwrap(), 7);
     }
 }

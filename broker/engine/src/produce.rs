@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use logmill_model::{
-    Append, Commit, Csn, Epoch, Message, Offset, Outcome, RecordBatch, Timestamp, TopicName,
-    Unrouted,
+    Append, Commit, Csn, DeploymentName, Epoch, Message, Offset, Outcome, RecordBatch, Timestamp,
+    TopicName, Unrouted, murmur2,
 };
 use logmill_wasm::{CallContext, Failure};
 
+use crate::active::Active;
 use crate::core::Core;
-use crate::deployments::Deployment;
-use crate::handler::Guest;
 use crate::limits::{ROUTE_BYTES_MAX, ROUTE_TIME_MAX};
-use crate::outputs::{Gathered, Grants};
+use crate::outputs::Gathered;
+use crate::seed::{mix, seed};
 use crate::{Engine, Error};
 
 /// Where a produced batch came to lie: it is durable, and whoever reads can see it.
@@ -53,18 +53,16 @@ impl Engine {
         let bytes = batch.bytes().len() as u64;
         let mut commit = Commit::default();
         commit.appends.push(Append::new(target, batch.clone()));
+        let routed_max = if routers.is_empty() { 0 } else { ROUTE_BYTES_MAX };
+        // Taken before routing: what waits for its turn is counted, outputs included.
+        let room = core.sequencer.reserve(commit.batch_bytes() + routed_max).await?;
         if !routers.is_empty() {
-            let route = Route {
-                core: self.shared_core(),
-                topic: topic.clone(),
-                partition,
-                batch,
-                started: Instant::now(),
-            };
-            let routed = core.pool.run(move || route.all(&routers)).await??;
+            let (core, topic) = (self.shared_core(), topic.clone());
+            let route = Route { core, topic, partition, batch };
+            let routed = self.core().pool.run(move || route.all(&routers)).await??;
             commit.appends.extend(routed.into_appends());
         }
-        let ticket = core.sequencer.propose(commit).await?;
+        let ticket = core.sequencer.propose_in(room, commit).await?;
         Ok(async move {
             match ticket.await {
                 Outcome::Committed(committed) => {
@@ -84,12 +82,10 @@ impl Engine {
     }
 }
 
-/// A router that is ready, and how it is used.
+/// A router that is ready.
 pub(crate) struct Router {
-    pub(crate) deployment: Arc<Deployment>,
-    pub(crate) guest: Guest,
-    pub(crate) grants: Grants,
-    pub(crate) unrouted: Unrouted,
+    pub(crate) deployment: DeploymentName,
+    pub(crate) active: Arc<Active>,
 }
 
 /// One batch on its way through the routers of its topic.
@@ -98,41 +94,48 @@ struct Route {
     topic: TopicName,
     partition: u32,
     batch: RecordBatch,
-    started: Instant,
 }
 
 impl Route {
     fn all(&self, routers: &[Router]) -> Result<Gathered, Error> {
         let mut gathered = Gathered::default();
-        routers.iter().try_for_each(|router| self.through(router, &mut gathered))?;
+        let started = Instant::now();
+        routers.iter().try_for_each(|router| self.through(router, started, &mut gathered))?;
         Ok(gathered)
     }
 
-    fn through(&self, router: &Router, gathered: &mut Gathered) -> Result<(), Error> {
-        let now = crate::clock::now();
+    fn through(
+        &self,
+        router: &Router,
+        started: Instant,
+        gathered: &mut Gathered,
+    ) -> Result<(), Error> {
+        let (now, active) = (crate::clock::now(), &router.active);
         let refused = |index, reason: &str, detail: String| Error::RouterRefused {
-            deployment: router.deployment.name().clone(),
+            deployment: router.deployment.clone(),
             index,
             reason: reason.to_owned(),
             detail,
         };
         let failed =
             |index, failure: Failure| refused(index, failure.reason.as_str(), failure.detail);
-        let mut instance =
-            router.deployment.take_instance(&router.guest, now).map_err(|it| failed(0, it))?;
+        let mut instance = active.take_instance(now).map_err(|it| failed(0, it))?;
         let catalog = self.core.views.catalog();
-        for (index, record) in self.batch.to_records() {
-            let message = self.message(record);
+        let seed = seed(&router.deployment, &self.topic, self.partition);
+        for record in &self.batch {
+            let index = record.offset_delta;
+            let message = self.message(record.to_record(self.batch.bytes()));
             let mut log =
-                |level, text: &str| router.guest.log.write(now, level, Some(&message), text);
-            let call = CallContext { now, seed: u64::from(self.batch.crc()), log: &mut log };
+                |level, text: &str| active.guest.log.write(now, level, Some(&message), text);
+            let seed = mix(seed, u64::from(murmur2(record.encoded())), 1);
+            let call = CallContext { now, seed, log: &mut log };
             let outputs = instance.route(&message, call).map_err(|it| failed(index, it))?;
-            if outputs.is_empty() && router.unrouted == Unrouted::Refuse {
+            if outputs.is_empty() && active.unrouted == Unrouted::Refuse {
                 return Err(refused(index, "unrouted", "the router returned no output".to_owned()));
             }
-            let writes = router.grants.writes(&outputs, 1, now).map_err(|it| failed(index, it))?;
-            for write in &writes {
-                gathered.add(&catalog, write, u64::from(self.partition)).map_err(|missing| {
+            for write in active.grants.writes(&outputs, 1, now).map_err(|it| failed(index, it))? {
+                // By content, so that keyless outputs spread and the same batch goes the same way.
+                gathered.add(&catalog, &write, u64::from(self.batch.crc())).map_err(|missing| {
                     refused(index, "not-granted", format!("topic {} does not exist", missing.0))
                 })?;
             }
@@ -140,12 +143,12 @@ impl Route {
                 let detail = format!("more than {ROUTE_BYTES_MAX} bytes for one batch");
                 return Err(refused(index, "output-limit", detail));
             }
-            if self.started.elapsed() > ROUTE_TIME_MAX {
+            if started.elapsed() > ROUTE_TIME_MAX {
                 let detail = format!("more than {} s for one batch", ROUTE_TIME_MAX.as_secs());
                 return Err(refused(index, "deadline", detail));
             }
         }
-        router.deployment.put_instance(instance);
+        active.put_instance(instance);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Rebuilding the engine's state: a fold over all entries of the log, when it is opened.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use logmill_log::storage::Storage;
@@ -17,7 +17,7 @@ use crate::sequencer::{Changes, Judge};
 pub(crate) struct Replayed {
     pub(crate) judge: Judge,
     pub(crate) catalog: Catalog,
-    pub(crate) cursors: HashMap<LaneId, CursorRecord>,
+    pub(crate) cursors: BTreeMap<LaneId, CursorRecord>,
     pub(crate) deleted: Vec<PartitionId>,
 }
 

@@ -10,7 +10,8 @@
 mod judge;
 mod ticket;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use logmill_log::{Durability, Journal};
@@ -57,19 +58,29 @@ impl Sequencer {
         Ok((Self { events, bytes }, thread))
     }
 
-    /// Queues a commit, in the order of the calls, and returns its ticket. Waits while too many
-    /// bytes are in flight: that is the backpressure of the whole broker.
-    pub(crate) async fn propose(&self, commit: Commit) -> Result<Ticket, Error> {
-        let bytes = (commit.batch_bytes() + PROPOSAL_OVERHEAD_BYTES).min(PROPOSALS_BYTES_MAX);
-        let permits = u32::try_from(bytes).expect("PROPOSALS_BYTES_MAX fits");
-        let permit = Arc::clone(&self.bytes)
-            .acquire_many_owned(permits)
-            .await
-            .map_err(|_| Error::ShuttingDown)?;
+    /// Takes room for a commit of up to `batch_bytes`. Waits while too many bytes are in flight:
+    /// that is the backpressure of the whole broker.
+    pub(crate) async fn reserve(&self, batch_bytes: usize) -> Result<Room, Error> {
+        let permits = permits(batch_bytes);
+        let room = Arc::clone(&self.bytes).acquire_many_owned(permits).await;
+        room.map(Room).map_err(|_| Error::ShuttingDown)
+    }
+
+    /// Queues a commit in room that was taken for it, in the order of the calls. Room that it does
+    /// not need is given back.
+    pub(crate) async fn propose_in(&self, room: Room, commit: Commit) -> Result<Ticket, Error> {
+        let Room(mut permit) = room;
+        let needed = permits(commit.batch_bytes()) as usize;
+        drop(permit.split(permit.num_permits().saturating_sub(needed)));
         let (answer, ticket) = Ticket::new();
         let event = Event::Proposed { commit, answer, permit };
         self.events.send(event).await.map_err(|_| Error::ShuttingDown)?;
         Ok(ticket)
+    }
+
+    /// Queues a commit, in the order of the calls, and returns its ticket.
+    pub(crate) async fn propose(&self, commit: Commit) -> Result<Ticket, Error> {
+        self.propose_in(self.reserve(commit.batch_bytes()).await?, commit).await
     }
 
     /// Takes no more proposals; those that are queued are sequenced and made durable.
@@ -85,6 +96,14 @@ impl Sequencer {
     }
 }
 
+/// Bytes that are counted as in flight.
+pub(crate) struct Room(OwnedSemaphorePermit);
+
+fn permits(batch_bytes: usize) -> u32 {
+    let bytes = (batch_bytes + PROPOSAL_OVERHEAD_BYTES).min(PROPOSALS_BYTES_MAX);
+    u32::try_from(bytes).expect("PROPOSALS_BYTES_MAX fits")
+}
+
 struct Thread {
     judge: Judge,
     journal: Journal,
@@ -95,14 +114,22 @@ struct Thread {
 
 impl Thread {
     fn run(mut self, mut queue: mpsc::Receiver<Event>) -> Result<(), logmill_log::Error> {
-        while let Some(Event::Proposed { commit, answer, permit }) = queue.blocking_recv() {
-            let rests_on = self.judge.last_csn();
-            match self.judge.judge(commit, crate::clock::now()) {
-                Ok(sequenced) => self.append(sequenced, answer, permit),
-                Err(refusal) => self.held.hold(rests_on, refusal, answer),
+        while let Some(event) = queue.blocking_recv() {
+            match event {
+                Event::Proposed { commit, answer, permit } => self.take(commit, answer, permit),
+                // What is queued already is still taken; then the queue is at its end.
+                Event::Closed => queue.close(),
             }
         }
         self.journal.close()
+    }
+
+    fn take(&mut self, commit: Commit, answer: Answer, permit: OwnedSemaphorePermit) {
+        let rests_on = self.judge.last_csn();
+        match self.judge.judge(commit, crate::clock::now()) {
+            Ok(sequenced) => self.append(sequenced, answer, permit),
+            Err(refusal) => self.held.hold(rests_on, refusal, answer),
+        }
     }
 
     fn append(&mut self, sequenced: Sequenced, answer: Answer, permit: OwnedSemaphorePermit) {
@@ -123,7 +150,10 @@ impl Thread {
                     held.release(committed.csn);
                     Outcome::Committed(committed)
                 }
-                Durability::Unknown => Outcome::Unknown,
+                Durability::Unknown => {
+                    held.abandon();
+                    Outcome::Unknown
+                }
             };
             drop(permit);
             // Whoever proposed it may have gone; the commit stands all the same.
@@ -140,28 +170,45 @@ struct HeldRefusals(Mutex<Held>);
 
 struct Held {
     durable: Csn,
-    waiting: Vec<(Csn, Refusal, Answer)>,
+    /// In the order of what they rest on.
+    waiting: VecDeque<(Csn, Refusal, Answer)>,
+    failed: bool,
 }
 
 impl HeldRefusals {
     fn after(durable: Csn) -> Self {
-        Self(Mutex::new(Held { durable, waiting: Vec::new() }))
+        Self(Mutex::new(Held { durable, waiting: VecDeque::new(), failed: false }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn hold(&self, rests_on: Csn, refusal: Refusal, answer: Answer) {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.lock();
         if rests_on <= held.durable {
             let _ = answer.send(Outcome::Refused(refusal));
+        } else if held.failed {
+            let _ = answer.send(Outcome::Unknown);
         } else {
-            held.waiting.push((rests_on, refusal, answer));
+            held.waiting.push_back((rests_on, refusal, answer));
         }
     }
 
     fn release(&self, durable: Csn) {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.lock();
         held.durable = durable;
-        for (_, refusal, answer) in held.waiting.extract_if(.., |(csn, _, _)| *csn <= durable) {
+        while let Some((_, refusal, answer)) =
+            held.waiting.pop_front_if(|(rests_on, ..)| *rests_on <= durable)
+        {
             let _ = answer.send(Outcome::Refused(refusal));
         }
+    }
+
+    /// The journal has failed: what the refusals rest on will never be durable.
+    fn abandon(&self) {
+        let mut held = self.lock();
+        held.failed = true;
+        held.waiting.drain(..).for_each(|(.., answer)| drop(answer.send(Outcome::Unknown)));
     }
 }

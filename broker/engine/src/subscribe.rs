@@ -1,7 +1,9 @@
 //! Subscribing: the durable records of one partition from a position on, and a filter's view of
 //! them. **A subscription holds nothing for a slow reader**: it reads when it is asked.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use logmill_log::StoredBatch;
 use logmill_model::{
@@ -10,8 +12,9 @@ use logmill_model::{
 use logmill_wasm::{CallContext, Instance};
 use tokio::sync::watch;
 
+use crate::active::Active;
 use crate::core::Core;
-use crate::handler::Guest;
+use crate::limits::FILTER_TIME_MAX;
 use crate::{Engine, Error};
 
 /// What to subscribe to.
@@ -41,6 +44,7 @@ pub struct Chunk {
 
 /// One reader of one partition.
 pub struct Subscription {
+    engine: Engine,
     core: Arc<Core>,
     topic: TopicName,
     partition: PartitionId,
@@ -53,7 +57,7 @@ pub struct Subscription {
 
 struct Filter {
     deployment: DeploymentName,
-    guest: Guest,
+    active: Arc<Active>,
     instance: Option<Instance>,
 }
 
@@ -69,11 +73,14 @@ impl Engine {
         let partition = core.partition(&topic, partition)?;
         let ends = core.views.watch(partition);
         let next = core.position(partition, from)?;
+        // Again: a topic that was deleted before it was watched would never wake its reader.
+        core.partition(&topic, partition.index)?;
         let filter = match filter {
             Some(name) => Some(Arc::new(Mutex::new(self.open_filter(&topic, name)?))),
             None => None,
         };
-        Ok(Subscription { core, topic, partition, next, ends, filter })
+        let engine = self.clone();
+        Ok(Subscription { engine, core, topic, partition, next, ends, filter })
     }
 
     fn open_filter(&self, topic: &TopicName, name: DeploymentName) -> Result<Filter, Error> {
@@ -81,17 +88,26 @@ impl Engine {
         let version =
             catalog.active_version(&name).ok_or_else(|| Error::UnknownDeployment(name.clone()))?;
         let settings = &version.settings;
+        let unusable = |what| Error::FilterUnusable { deployment: name.clone(), what };
         if settings.world != World::Filter {
-            return Err(Error::wrong_world(&name, settings.world, World::Filter));
+            return Err(unusable(format!("it is a {}, not a filter", settings.world)));
         }
         if !settings.on.contains(topic) {
-            let what = format!("it is not on topic {topic}");
-            return Err(Error::FilterUnusable { deployment: name, what });
+            return Err(unusable(format!("it is not on topic {topic}")));
         }
-        let guest = self.deployments().ready(&catalog, &name).map_err(|state| {
-            Error::FilterUnusable { deployment: name.clone(), what: format!("it is {state}") }
-        })?;
-        Ok(Filter { deployment: name, guest, instance: None })
+        let active = self.filter_of(&name)?;
+        Ok(Filter { deployment: name, active, instance: None })
+    }
+
+    /// The filter as it is deployed now.
+    fn filter_of(&self, name: &DeploymentName) -> Result<Arc<Active>, Error> {
+        let catalog = self.core().views.catalog();
+        if catalog.deployment(name).is_none() {
+            return Err(Error::UnknownDeployment(name.clone()));
+        }
+        self.deployments()
+            .ready(&catalog, name)
+            .map_err(|state| Error::FilterNotReady { deployment: name.clone(), state })
     }
 }
 
@@ -134,9 +150,11 @@ impl Subscription {
             .await
             .map_err(|_| Error::UnknownTopic(self.topic.clone()))?;
         let mut batches = self.core.read(self.partition, next, bytes_max).await?;
-        let after = batches.last().map_or(next, |last| last.envelope.end_offset());
+        // Nothing there, behind the durable end: the topic was deleted.
+        let last = batches.last().ok_or_else(|| Error::UnknownTopic(self.topic.clone()))?;
+        let mut after = last.envelope.end_offset();
         if let Some(filter) = &self.filter {
-            batches = self.through(filter, batches).await?;
+            (batches, after) = self.through(filter, batches).await?;
         }
         self.next = after;
         Ok(Chunk { batches, next: self.next, end: self.end() })
@@ -146,32 +164,45 @@ impl Subscription {
         &self,
         filter: &Arc<Mutex<Filter>>,
         batches: Vec<StoredBatch>,
-    ) -> Result<Vec<StoredBatch>, Error> {
+    ) -> Result<(Vec<StoredBatch>, Offset), Error> {
         let filter = Arc::clone(filter);
+        let name = filter.lock().unwrap_or_else(PoisonError::into_inner).deployment.clone();
+        // A filter that is paused, deleted or deployed anew is so for open subscriptions, too.
+        let active = self.engine.filter_of(&name)?;
         let (topic, partition, from) = (self.topic.to_string(), self.partition.index, self.next);
         let job = move || {
             let mut filter = filter.lock().unwrap_or_else(PoisonError::into_inner);
-            filter.view(&topic, partition, &batches, from)
+            filter.follow(active);
+            filter.view((&topic, partition), &batches, from)
         };
         self.core.pool.run(job).await?
     }
 }
 
 impl Filter {
-    /// The batches with only the records that the filter lets through; batches without any are
-    /// left out.
+    /// Goes on with the version that is active now.
+    fn follow(&mut self, active: Arc<Active>) {
+        if !Arc::ptr_eq(&self.active, &active) {
+            (self.active, self.instance) = (active, None);
+        }
+    }
+
+    /// The batches with only the records that the filter lets through, those without any left
+    /// out; and the offset up to which it has looked before its time was spent.
     fn view(
         &mut self,
-        topic: &str,
-        partition: u32,
+        (topic, partition): (&str, u32),
         batches: &[StoredBatch],
         from: Offset,
-    ) -> Result<Vec<StoredBatch>, Error> {
-        let mut seen = Vec::new();
+    ) -> Result<(Vec<StoredBatch>, Offset), Error> {
+        let (started, mut seen, mut after) = (Instant::now(), Vec::new(), from);
         for stored in batches {
-            let mut keep = Vec::with_capacity(stored.envelope.records as usize);
+            let mut kept = HashSet::new();
             for (delta, record) in stored.batch.to_records() {
                 let offset = RecordBatch::offset_at(stored.envelope.base_offset, delta);
+                if offset < from || started.elapsed() > FILTER_TIME_MAX {
+                    continue;
+                }
                 let message = Message {
                     topic: topic.to_owned(),
                     partition,
@@ -181,25 +212,31 @@ impl Filter {
                     attempt: 1,
                     first_failed_ts: None,
                 };
-                keep.push(offset >= from && self.matches(&message, offset)?);
+                if self.matches(&message, offset)? {
+                    kept.insert(delta);
+                }
+                after = offset.next();
             }
-            let mut keep = keep.into_iter();
-            let batch = stored.batch.retain(|_| keep.next().unwrap_or(false));
+            let batch = stored.batch.retain(|record| kept.contains(&record.offset_delta));
             if batch.record_count() > 0 {
                 let envelope = stored.envelope.around(&batch);
                 seen.push(StoredBatch { partition: stored.partition, envelope, batch });
             }
+            if started.elapsed() > FILTER_TIME_MAX {
+                return Ok((seen, after));
+            }
+            after = stored.envelope.end_offset();
         }
-        Ok(seen)
+        Ok((seen, after))
     }
 
     fn matches(&mut self, message: &Message, offset: Offset) -> Result<bool, Error> {
-        let now = crate::clock::now();
+        let (now, guest) = (crate::clock::now(), &self.active.guest);
         let mut instance = match self.instance.take() {
             Some(instance) => Ok(instance),
-            None => self.guest.logged_instance(now),
+            None => guest.logged_instance(now),
         };
-        let mut log = |level, text: &str| self.guest.log.write(now, level, Some(message), text);
+        let mut log = |level, text: &str| guest.log.write(now, level, Some(message), text);
         let result = instance.as_mut().map_err(|failure| failure.clone()).and_then(|instance| {
             instance.matches(message, CallContext { now, seed: offset.0, log: &mut log })
         });

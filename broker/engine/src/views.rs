@@ -3,13 +3,13 @@
 //! Only the completion of a durable commit changes them, on the journal's writer thread and in
 //! the order of commits, before the commit's proposer hears of it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 use logmill_log::Log;
 use logmill_model::internal::CursorRecord;
-use logmill_model::{DeploymentId, LaneId, Offset, PartitionId};
+use logmill_model::{DeploymentId, LaneId, Offset, PartitionId, TopicId};
 use tokio::sync::watch;
 
 use crate::catalog::{Catalog, PartitionChange};
@@ -20,14 +20,14 @@ pub(crate) struct Views {
     log: Log,
     catalog: ArcSwap<Catalog>,
     /// Held for a look-up or an insert only.
-    cursors: Mutex<HashMap<LaneId, CursorRecord>>,
-    /// Held for a look-up, but for the first wait on a partition.
+    cursors: Mutex<BTreeMap<LaneId, CursorRecord>>,
+    /// Held for a look-up or an insert only.
     ends: RwLock<HashMap<PartitionId, watch::Sender<Offset>>>,
 }
 
 impl Views {
     /// The views of a log that was just opened; `changes` are those of all its entries, in order.
-    pub(crate) fn new(log: Log, catalog: Catalog, cursors: HashMap<LaneId, CursorRecord>) -> Self {
+    pub(crate) fn new(log: Log, catalog: Catalog, cursors: BTreeMap<LaneId, CursorRecord>) -> Self {
         Self {
             log,
             catalog: ArcSwap::from_pointee(catalog),
@@ -93,13 +93,12 @@ impl Views {
     /// The lanes of a deployment that have a cursor.
     pub(crate) fn lanes_of(&self, deployment: DeploymentId) -> Vec<(LaneId, CursorRecord)> {
         let cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut lanes: Vec<_> = cursors
-            .iter()
-            .filter(|(lane, _)| lane.deployment == deployment)
+        let first = LaneId { deployment, source: PartitionId::new(TopicId(0), 0) };
+        cursors
+            .range(first..)
+            .take_while(|(lane, _)| lane.deployment == deployment)
             .map(|(lane, cursor)| (*lane, cursor.clone()))
-            .collect();
-        lanes.sort_unstable_by_key(|(lane, _)| *lane);
-        lanes
+            .collect()
     }
 
     /// Follows the durable end of a partition; ends when the partition is deleted.

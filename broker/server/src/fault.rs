@@ -25,10 +25,14 @@ pub(crate) fn of_engine(error: &EngineError) -> Fault {
         EngineError::RouterNotReady { .. } => ErrorCode::RouterNotReady,
         EngineError::RouterRefused { .. } => ErrorCode::RouterRefused,
         EngineError::FilterFailed { .. } => ErrorCode::FilterFailed,
+        EngineError::FilterNotReady { .. } => ErrorCode::FilterNotReady,
         EngineError::Refused(refusal) => of_refusal(refusal),
         EngineError::Unknown => ErrorCode::Unknown,
         EngineError::ShuttingDown => ErrorCode::ShuttingDown,
-        EngineError::Log(_) | EngineError::Wasm(_) | EngineError::Io { .. } => ErrorCode::Internal,
+        EngineError::Log(_)
+        | EngineError::Wasm(_)
+        | EngineError::Io { .. }
+        | EngineError::Panicked(_) => ErrorCode::Internal,
     };
     let index = match error {
         EngineError::RouterRefused { index, .. } => Some(*index),

@@ -124,6 +124,8 @@ codes! {
     DeploymentRefused = 33 "deployment refused" keep nothing;
     /// The filter of a subscription failed on a record.
     FilterFailed = 34 "filter failed" keep nothing;
+    /// The filter of a subscription is compiling, paused or failed.
+    FilterNotReady = 35 "filter not ready" retry nothing;
     /// Reserved: another broker owns the shard.
     NotOwner = 40 "not owner" retry nothing;
     /// Reserved: a newer owner of the shard, or holder of the producer's id, has taken over.

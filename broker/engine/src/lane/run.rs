@@ -13,12 +13,14 @@ use logmill_model::{
     RecordBatch, Source, Timestamp, TopicName, Verdict,
 };
 use logmill_wasm::{CallContext, Failure};
+use tokio::sync::Semaphore;
 
 use super::settle::{Burial, Moment, Policy, Settled, count, settle};
 use crate::handler::{Handler, Handlers};
 use crate::limits::{HOPS_MAX, RUN_BYTES_MAX, RUN_TIME_MAX};
 use crate::module_log::ModuleLog;
 use crate::outputs::{Grants, Write};
+use crate::seed::mix;
 
 /// What a lane is, as far as handling records goes. The same for all its runs.
 pub(crate) struct Context {
@@ -32,6 +34,8 @@ pub(crate) struct Context {
     pub(crate) dlq: TopicName,
     pub(crate) handlers: Arc<dyn Handlers>,
     pub(crate) log: Arc<ModuleLog>,
+    /// What the deployment may have of the workers.
+    pub(crate) slots: Arc<Semaphore>,
     /// Of the deployment and the partition; mixed with offset and attempt for each call.
     pub(crate) seed: u64,
 }
@@ -125,11 +129,11 @@ impl Ran {
             Ok(_) => None,
             Err(failure) => Some(failure.reason),
         };
-        let moment = Moment { now: call.now, jitter: seed };
+        // The wait begins when the attempt has failed, not when it began.
+        let moment = Moment { now: crate::clock::now(), jitter: seed };
         let settled = settle(result, before.as_ref(), &context.policy, moment);
         count(&mut self.cursor.counts, &settled, failure);
         self.records += 1;
-        metrics::counter!("logmill_lane_records_total", "deployment" => context.deployment.clone(), "outcome" => outcome(&settled)).increment(1);
         match settled {
             Settled::Done(_) => self.writes.extend(writes.into_iter().map(|it| (call.offset, it))),
             Settled::Dropped => {}
@@ -232,24 +236,4 @@ impl Context {
         let record = letter.bury(&call.record);
         Write { topic: self.dlq.clone(), record, hops: call.stored.envelope.hops }
     }
-}
-
-fn outcome(settled: &Settled) -> &'static str {
-    match settled {
-        Settled::Done(_) => "done",
-        Settled::Dropped => "dropped",
-        Settled::Buried(_) => "dead_lettered",
-        Settled::Parked(_) => "retried",
-    }
-}
-
-/// A number that is the same for the same attempt at the same record: SplitMix64's finalizer
-/// (Steele, Lea, Flood 2014) over the parts.
-fn mix(seed: u64, offset: u64, attempt: u32) -> u64 {
-    let mut z = seed
-        .wrapping_add(offset.wrapping_mul(0x9e37_79b9_7f4a_7c15))
-        .wrapping_add(u64::from(attempt).wrapping_mul(0xd1b5_4a32_d192_ed03));
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }

@@ -137,6 +137,7 @@ impl Bench {
             dlq: name("dead"),
             handlers: Arc::new(Scripts(Arc::clone(module))),
             log: Arc::default(),
+            slots: Arc::new(tokio::sync::Semaphore::new(1)),
             seed: 1,
         };
         let cursor = self.core.views.cursor(LANE).unwrap();
