@@ -36,6 +36,7 @@ pub(crate) async fn start(
         topics_on_demand: missing_topics == MissingTopics::Create,
         log: logmill_log::Settings::default(),
     };
+    // Taken apart, so that a hook that comes to be is not forgotten here.
     let Hooks {} = hooks;
     Ok(logmill_server::serve(settings, options).await.map_err(anyhow::Error::from)?)
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 /// Why a command did not do what was asked. Its text is the one line that goes to stderr.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub(crate) enum Failure {
     /// The command line asks for something that does not exist or does not fit together.
     #[error("{0}")]
     Usage(String),
@@ -39,13 +39,12 @@ pub(crate) fn told(error: &logmill_client::Error) -> String {
 
 impl Failure {
     /// A usage error, from anything that says what is wrong.
-    pub fn usage(what: impl std::fmt::Display) -> Self {
+    pub(crate) fn usage(what: impl std::fmt::Display) -> Self {
         Self::Usage(what.to_string())
     }
 
     /// The process's exit code: 0 did it, 1 could not, 2 wrong usage, 3 the answer is no.
-    #[must_use]
-    pub fn exit_code(&self) -> ExitCode {
+    pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::StdoutClosed => 0,
             Self::Failed(_) => 1,
@@ -55,14 +54,12 @@ impl Failure {
     }
 
     /// Whether there is something to tell on stderr.
-    #[must_use]
-    pub fn is_told(&self) -> bool {
+    pub(crate) fn is_told(&self) -> bool {
         !matches!(self, Self::StdoutClosed | Self::HelpShown)
     }
 
     /// The text on one line, whatever the causes put into theirs.
-    #[must_use]
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let text = self.to_string();
         text.split('\n')
             .map(str::trim)

@@ -3,7 +3,7 @@
 //!
 //! Read `cli` first: it is the table of what can be typed. Each verb is a file in `verbs`;
 //! there its arguments turn once from what was typed into what is meant, and then it is done.
-//! Stdout is written by [`Output`] alone, and errors are one line on stderr, written here.
+//! Stdout is written by `Output` alone, and errors are one line on stderr, written here.
 #![forbid(unsafe_code)]
 
 mod broker;
@@ -31,10 +31,11 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-pub use error::Failure;
 pub use hooks::Hooks;
-pub use output::{Output, OutputFormat};
-pub use session::Session;
+
+use error::Failure;
+use output::{Output, OutputFormat};
+use session::Session;
 
 /// Does what the command line `args` says (the program's name first), and tells how it ended:
 /// 0 did it, 1 could not, 2 wrong usage, 3 did it and the answer is no.

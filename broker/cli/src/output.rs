@@ -4,7 +4,7 @@
 //! closed pipe is an ending like any other instead of a panic.
 
 use std::fmt::Display;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -13,7 +13,7 @@ use crate::Failure;
 
 /// What stdout is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum OutputFormat {
+pub(crate) enum OutputFormat {
     /// For people.
     #[default]
     Text,
@@ -22,9 +22,8 @@ pub enum OutputFormat {
 }
 
 /// Stdout, as one of the two.
-pub struct Output {
+pub(crate) struct Output {
     format: OutputFormat,
-    terminal: bool,
     out: Box<dyn Write + Send>,
 }
 
@@ -36,38 +35,22 @@ impl std::fmt::Debug for Output {
 
 impl Output {
     /// The process's stdout.
-    #[must_use]
-    pub fn stdout(format: OutputFormat) -> Self {
-        let out = io::stdout();
-        let terminal = out.is_terminal();
-        Self { format, terminal, out: Box::new(BufWriter::new(out)) }
+    pub(crate) fn stdout(format: OutputFormat) -> Self {
+        Self { format, out: Box::new(BufWriter::new(io::stdout())) }
     }
 
     /// Whether scripts read it.
-    #[must_use]
-    pub fn is_json(&self) -> bool {
+    pub(crate) fn is_json(&self) -> bool {
         self.format == OutputFormat::Json
     }
 
-    /// Whether a person sees it as it appears.
-    #[must_use]
-    pub fn is_terminal(&self) -> bool {
-        self.terminal
-    }
-
     /// A line for people; nothing under `-o json`.
-    ///
-    /// # Errors
-    /// When stdout is closed or fails.
-    pub fn text(&mut self, line: impl Display) -> Result<(), Failure> {
+    pub(crate) fn text(&mut self, line: impl Display) -> Result<(), Failure> {
         if self.is_json() { Ok(()) } else { self.raw(line) }
     }
 
     /// An object for scripts; nothing otherwise.
-    ///
-    /// # Errors
-    /// When stdout is closed or fails.
-    pub fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
+    pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
         if !self.is_json() {
             return Ok(());
         }
@@ -76,10 +59,7 @@ impl Output {
     }
 
     /// Rows under a head for people; nothing under `-o json` and nothing without rows.
-    ///
-    /// # Errors
-    /// When stdout is closed or fails.
-    pub fn table(&mut self, head: &[&str], rows: Vec<Vec<String>>) -> Result<(), Failure> {
+    pub(crate) fn table(&mut self, head: &[&str], rows: Vec<Vec<String>>) -> Result<(), Failure> {
         if self.is_json() || rows.is_empty() {
             return Ok(());
         }
@@ -98,10 +78,7 @@ impl Output {
 
     /// Hands over what has been written so far; before every wait, so that a reader is never
     /// behind what the broker has told.
-    ///
-    /// # Errors
-    /// When stdout is closed or fails.
-    pub fn flush(&mut self) -> Result<(), Failure> {
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
         self.out.flush().map_err(closed_or_failed)
     }
 
@@ -138,7 +115,7 @@ mod tests {
 
     fn written(format: OutputFormat) -> String {
         let shared = Shared::default();
-        let mut output = Output { format, terminal: false, out: Box::new(shared.clone()) };
+        let mut output = Output { format, out: Box::new(shared.clone()) };
         output.text("for people").unwrap();
         output.json(&serde_json::json!({"for": "scripts"})).unwrap();
         output.table(&["name", "end"], vec![vec!["orders".into(), "3".into()]]).unwrap();

@@ -10,7 +10,7 @@ const GOODBYE: Duration = Duration::from_millis(10);
 
 /// One run of a command.
 #[derive(Debug)]
-pub struct Session {
+pub(crate) struct Session {
     pub(crate) output: Output,
     pub(crate) hooks: Hooks,
     connect: Option<String>,

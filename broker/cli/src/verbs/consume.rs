@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use logmill_client::{ConsumedRecord, SubscribeOptions, Subscriber};
+use logmill_client::{Client, ConsumedRecord, Error, ErrorCode, SubscribeOptions, Subscriber};
 use logmill_model::{DeploymentName, Offset, Position, TopicName};
 
 use crate::record_json::{Place, PlacedRecord};
@@ -77,8 +77,19 @@ impl Args {
             }
         }
         let max = self.max.unwrap_or(u64::MAX);
-        let subscriber = client.subscribe(self.options(topic.clone())).await?;
+        let subscriber = open(&client, self.options(topic.clone())).await?;
         print(&mut session.output, &topic, subscriber, max).await
+    }
+}
+
+/// Opens the subscription. A broker that makes topics on demand makes one for who reads its first
+/// partition, but not for who asks how many there are.
+async fn open(client: &Client, options: SubscribeOptions) -> Result<Subscriber, Failure> {
+    match client.subscribe(options.clone()).await {
+        Err(Error::Refused { code: ErrorCode::UnknownTopic, .. }) => {
+            Ok(client.subscribe(options.partition(0)).await?)
+        }
+        opened => Ok(opened?),
     }
 }
 

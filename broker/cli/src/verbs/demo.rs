@@ -36,7 +36,10 @@ pub(crate) struct Args {}
 impl Args {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
         let mut stop = Stop::on_signals()?;
-        let folder = tempfile::tempdir().context("can't make a temporary folder")?;
+        let folder = tempfile::Builder::new()
+            .prefix("logmill-demo-")
+            .tempdir()
+            .context("can't make a temporary folder")?;
         let example = Example::find()?;
         session.output.text(format_args!("Building the modules of {}", example.shown()))?;
         session.output.flush()?;

@@ -43,7 +43,12 @@ impl Data {
     fn of(wish: Option<PathBuf>) -> Result<Self, Failure> {
         Ok(match wish {
             Some(path) => Self::Kept(path),
-            None => Self::Temporary(tempfile::tempdir().context("can't make a temporary folder")?),
+            None => Self::Temporary(
+                tempfile::Builder::new()
+                    .prefix("logmill-dev-")
+                    .tempdir()
+                    .context("can't make a temporary folder")?,
+            ),
         })
     }
 

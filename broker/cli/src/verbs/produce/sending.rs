@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use logmill_client::{Ack, Error, Producer, Ticket};
-use logmill_model::{BatchBuilder, Record};
+use logmill_model::Record;
 
 use crate::Failure;
 use crate::error::told;
@@ -16,7 +16,7 @@ const UNANSWERED_MAX: usize = 16 * 1024;
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sent {
     pub(crate) records: u64,
-    /// Of the records as they lie in their batches.
+    /// Of their keys, values and headers.
     pub(crate) bytes: u64,
 }
 
@@ -65,6 +65,13 @@ pub(crate) async fn send_all(
     }
 }
 
+fn content_bytes(record: &Record) -> u64 {
+    let parts = [&record.key, &record.value];
+    let headers = record.headers.iter().map(|header| header.name.len() + header.value.len());
+    let bytes = parts.into_iter().flatten().map(|part| part.len()).chain(headers).sum::<usize>();
+    bytes as u64
+}
+
 struct Sending<'a> {
     producer: &'a Producer,
     partition: Option<u32>,
@@ -84,7 +91,7 @@ struct Unanswered {
 impl Sending<'_> {
     async fn send(&mut self, lines: Vec<Line>) {
         for Line { number, record } in lines {
-            let bytes = BatchBuilder::encoded_bytes(&record) as u64;
+            let bytes = content_bytes(&record);
             match self.ticket(record).await {
                 Ok(ticket) => {
                     self.unanswered.push_back(Unanswered { line: number, bytes, ticket });
