@@ -13,9 +13,9 @@ use logmill_model::{
 use logmill_wasm::Module;
 
 use crate::catalog::Catalog;
-use crate::core::CatalogChange;
 use crate::deployments::Condition;
 use crate::handler::Guest;
+use crate::parts::CatalogChange;
 use crate::{Engine, Error};
 use settings::Plan;
 
@@ -32,17 +32,17 @@ impl Engine {
     pub async fn deploy(&self, request: DeployRequest) -> Result<Deployed, Error> {
         let _control = self.deployments().control.lock().await;
         let module = self.shared_modules().get(request.digest).await?;
-        let plan = Plan::of(&request, &module, &self.core().views.catalog())?;
+        let plan = Plan::of(&request, &module, &self.parts().views.catalog())?;
         self.try_init(&plan, &module).await?;
         let name = &request.name;
         if let Some(running) = self.deployments().get(name) {
             running.stop_lanes().await;
         }
         let deployed =
-            self.core().change_catalog(|catalog| self.plan_deploy(&request, &plan, catalog)).await;
+            self.parts().change_catalog(|catalog| self.plan_deploy(&request, &plan, catalog)).await;
         // Also when it was refused: the lanes that were stopped go on.
         self.deployments().activate(name).await;
-        if deployed.is_err() && self.core().views.catalog().deployment(name).is_none() {
+        if deployed.is_err() && self.parts().views.catalog().deployment(name).is_none() {
             self.deployments().remove(name);
         }
         let deployed = deployed?;
@@ -60,7 +60,7 @@ impl Engine {
             log: std::sync::Arc::default(),
         };
         let made = self
-            .core()
+            .parts()
             .pool
             .run(move || guest.logged_instance(crate::clock::now()).map(drop))
             .await?;
@@ -137,10 +137,10 @@ impl Engine {
         let wanted: BTreeSet<LaneId> = with_new_topics.lanes(id, on).into_iter().collect();
         let mut start = Vec::new();
         for lane in &wanted {
-            let next = match self.core().views.cursor(*lane) {
+            let next = match self.parts().views.cursor(*lane) {
                 Some(cursor) => cursor.next,
                 None => {
-                    let next = self.core().position(lane.source, from)?;
+                    let next = self.parts().position(lane.source, from)?;
                     change.start_lane(*lane, next);
                     next
                 }
@@ -149,7 +149,7 @@ impl Engine {
             let topic = topic.ok_or_else(|| Error::DeploymentRefused("a source is gone".into()))?;
             start.push(StartOffset { topic, partition: lane.source.index, offset: next });
         }
-        for (lane, cursor) in self.core().views.lanes_of(id) {
+        for (lane, cursor) in self.parts().views.lanes_of(id) {
             if !wanted.contains(&lane) {
                 change.end_lane(lane, &cursor);
             }
@@ -175,7 +175,7 @@ impl Engine {
 
     async fn set_state(&self, name: &DeploymentName, state: DeploymentState) -> Result<(), Error> {
         let _control = self.deployments().control.lock().await;
-        self.core()
+        self.parts()
             .change_catalog(|catalog| {
                 let record = catalog
                     .deployment(name)
@@ -202,7 +202,7 @@ impl Engine {
             running.stop_lanes().await;
         }
         let deleted = self
-            .core()
+            .parts()
             .change_catalog(|catalog| {
                 let record = catalog
                     .deployment(name)
@@ -212,7 +212,7 @@ impl Engine {
                 for number in catalog.version_numbers(name) {
                     change.catalog.push(CatalogRecord::Version(name.clone(), number, None));
                 }
-                for (lane, cursor) in self.core().views.lanes_of(record.id) {
+                for (lane, cursor) in self.parts().views.lanes_of(record.id) {
                     change.end_lane(lane, &cursor);
                 }
                 Ok((change, ()))
@@ -229,7 +229,7 @@ impl Engine {
     /// All deployments, by name.
     #[must_use]
     pub fn describe_deployments(&self) -> Vec<DeploymentDescription> {
-        let catalog = self.core().views.catalog();
+        let catalog = self.parts().views.catalog();
         catalog.deployments().filter_map(|(name, _)| self.describe(&catalog, name)).collect()
     }
 
@@ -241,7 +241,7 @@ impl Engine {
         &self,
         name: &DeploymentName,
     ) -> Result<DeploymentDescription, Error> {
-        let catalog = self.core().views.catalog();
+        let catalog = self.parts().views.catalog();
         self.describe(&catalog, name).ok_or_else(|| Error::UnknownDeployment(name.clone()))
     }
 
@@ -259,7 +259,7 @@ impl Engine {
             (DeploymentState::Running, Condition::Ready(_)) => (DeploymentStatus::Running, None),
         };
         let (mut counts, mut lanes) = (Counts::default(), Vec::new());
-        for (lane, cursor) in self.core().views.lanes_of(record.id) {
+        for (lane, cursor) in self.parts().views.lanes_of(record.id) {
             counts.add(&cursor.counts);
             let Some(topic) = catalog.topic_name(lane.source.topic) else { continue };
             let status = running.as_ref().and_then(|it| it.lane_status(lane)).unwrap_or_default();
@@ -267,7 +267,7 @@ impl Engine {
                 topic: topic.clone(),
                 partition: lane.source.index,
                 cursor: cursor.next,
-                lag: cursor.next.distance_to(self.core().log.end_offset(lane.source)),
+                lag: cursor.next.distance_to(self.parts().log.end_offset(lane.source)),
                 parked: u64::from(cursor.failed.is_some()),
                 in_flight: status.in_flight,
                 waiting: status.waiting,

@@ -15,7 +15,6 @@ use tracing::Instrument;
 
 use crate::active::Active;
 use crate::catalog::Catalog;
-use crate::core::Core;
 use crate::handler::Guest;
 use crate::lane::run::Context;
 use crate::lane::settle::Policy;
@@ -23,13 +22,14 @@ use crate::lane::{Lane, LaneStatus};
 use crate::limits::{LANES_SETTLE_MAX, RUNS_MAX};
 use crate::module_log::ModuleLog;
 use crate::outputs::Grants;
+use crate::parts::Parts;
 use crate::produce::Router;
 use crate::seed::seed;
 use crate::{Error, modules::Modules};
 
 /// All deployments, by name.
 pub(crate) struct Deployments {
-    core: Arc<Core>,
+    parts: Arc<Parts>,
     modules: Arc<Modules>,
     /// Held for a look-up or an insert only.
     by_name: RwLock<BTreeMap<DeploymentName, Arc<Deployment>>>,
@@ -112,8 +112,8 @@ impl Deployment {
 }
 
 impl Deployments {
-    pub(crate) fn new(core: Arc<Core>, modules: Arc<Modules>) -> Self {
-        Self { core, modules, by_name: RwLock::default(), control: tokio::sync::Mutex::default() }
+    pub(crate) fn new(parts: Arc<Parts>, modules: Arc<Modules>) -> Self {
+        Self { parts, modules, by_name: RwLock::default(), control: tokio::sync::Mutex::default() }
     }
 
     pub(crate) fn get(&self, name: &DeploymentName) -> Option<Arc<Deployment>> {
@@ -144,7 +144,7 @@ impl Deployments {
     pub(crate) async fn activate(&self, name: &DeploymentName) {
         let deployment = self.get_or_insert(name);
         deployment.stop_lanes().await;
-        let catalog = self.core.views.catalog();
+        let catalog = self.parts.views.catalog();
         let Some((record, version)) =
             catalog.deployment(name).cloned().zip(catalog.active_version(name).cloned())
         else {
@@ -182,14 +182,14 @@ impl Deployments {
     ) {
         let (stop, stopped) = watch::channel(false);
         let mut lanes = Lanes { stop: Some(stop), ..Lanes::default() };
-        let catalog = self.core.views.catalog();
-        for (id, cursor) in self.core.views.lanes_of(record.id) {
+        let catalog = self.parts.views.catalog();
+        for (id, cursor) in self.parts.views.lanes_of(record.id) {
             let Some(topic) = catalog.topic_name(id.source.topic) else { continue };
             let context = context(deployment, record, version, guest, (topic, id.source));
             let status = Arc::<Mutex<LaneStatus>>::default();
             lanes.statuses.insert(id, Arc::clone(&status));
-            let core = Arc::clone(&self.core);
-            let lane = Lane::new(core, Arc::new(context), (id, cursor), stopped.clone(), status);
+            let parts = Arc::clone(&self.parts);
+            let lane = Lane::new(parts, Arc::new(context), (id, cursor), stopped.clone(), status);
             let span = tracing::info_span!("lane", deployment = %deployment.name, %topic, partition = id.source.index);
             lanes.tasks.push(tokio::spawn(lane.run().instrument(span)));
         }

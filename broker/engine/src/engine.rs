@@ -13,10 +13,10 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::Error;
-use crate::core::{Core, SequencerThread};
 use crate::deployments::Deployments;
 use crate::limits::CONTROL_WAIT_MAX;
 use crate::modules::Modules;
+use crate::parts::{Parts, SequencerThread};
 use crate::replay::{Replayed, replay};
 
 /// What an engine is opened with.
@@ -40,7 +40,7 @@ pub struct Engine(Arc<Inner>);
 
 struct Inner {
     options: Options,
-    core: Arc<Core>,
+    parts: Arc<Parts>,
     modules: Arc<Modules>,
     deployments: Deployments,
     recovered: Recovered,
@@ -84,12 +84,12 @@ impl Engine {
         fatal: watch::Receiver<Option<String>>,
         started: Instant,
     ) -> Result<Self, Error> {
-        let (core, recovered, thread) = Core::start(opened, replayed)
+        let (parts, recovered, thread) = Parts::start(opened, replayed)
             .map_err(|source| Error::Io { what: "can't start a thread".to_owned(), source })?;
-        let deployments = Deployments::new(Arc::clone(&core), Arc::clone(&modules));
+        let deployments = Deployments::new(Arc::clone(&parts), Arc::clone(&modules));
         let engine = Self(Arc::new(Inner {
             options,
-            core,
+            parts,
             modules,
             deployments,
             recovered,
@@ -104,7 +104,7 @@ impl Engine {
 
     /// Compiles and starts in the background: producing need not wait for a slow compile.
     fn start_deployments(&self) {
-        let catalog = self.core().views.catalog();
+        let catalog = self.parts().views.catalog();
         self.deployments().announce(&catalog);
         let engine = self.clone();
         tokio::spawn(async move {
@@ -126,12 +126,12 @@ impl Engine {
         self.0.stopping.load(Ordering::Acquire)
     }
 
-    pub(crate) fn core(&self) -> &Core {
-        &self.0.core
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.0.parts
     }
 
-    pub(crate) fn shared_core(&self) -> Arc<Core> {
-        Arc::clone(&self.0.core)
+    pub(crate) fn shared_parts(&self) -> Arc<Parts> {
+        Arc::clone(&self.0.parts)
     }
 
     pub(crate) fn shared_modules(&self) -> Arc<Modules> {
@@ -167,13 +167,13 @@ impl Engine {
     /// The newest durable commit.
     #[must_use]
     pub fn durable_csn(&self) -> Csn {
-        self.0.core.log.durable_csn()
+        self.0.parts.log.durable_csn()
     }
 
     /// The log's counts.
     #[must_use]
     pub fn log_stats(&self) -> logmill_log::Stats {
-        self.0.core.log.stats()
+        self.0.parts.log.stats()
     }
 
     pub(crate) fn uptime(&self) -> Duration {
@@ -222,8 +222,8 @@ impl Engine {
         // A deploy that takes longer finds the door closed.
         let _control = timeout(CONTROL_WAIT_MAX, self.0.deployments.control.lock()).await;
         self.0.deployments.stop().await;
-        self.0.core.sequencer.close().await;
-        self.0.core.pool.close();
+        self.0.parts.sequencer.close().await;
+        self.0.parts.pool.close();
         let thread = self.0.sequencer_thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(thread) = thread else { return Ok(()) };
         let joined = tokio::task::spawn_blocking(move || thread.join())

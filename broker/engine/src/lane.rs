@@ -20,10 +20,10 @@ use logmill_wasm::Failure;
 use tokio::sync::watch;
 
 use crate::Error;
-use crate::core::Core;
 use crate::handler::Handler;
 use crate::limits::{LANE_RETRY_WAIT, READ_BYTES_MAX, RUN_RECORDS_MAX};
 use crate::outputs::{Gathered, TopicMissing};
+use crate::parts::Parts;
 use run::{Context, Ran, Run};
 
 /// What a lane is doing, for whoever asks.
@@ -35,7 +35,7 @@ pub(crate) struct LaneStatus {
 
 /// A lane that runs until it is told to stop.
 pub(crate) struct Lane {
-    core: Arc<Core>,
+    parts: Arc<Parts>,
     context: Arc<Context>,
     id: LaneId,
     cursor: CursorRecord,
@@ -71,15 +71,15 @@ enum Next {
 
 impl Lane {
     pub(crate) fn new(
-        core: Arc<Core>,
+        parts: Arc<Parts>,
         context: Arc<Context>,
         (id, cursor): (LaneId, CursorRecord),
         stop: watch::Receiver<bool>,
         status: Arc<Mutex<LaneStatus>>,
     ) -> Self {
-        let ends = core.views.watch(id.source);
+        let ends = parts.views.watch(id.source);
         Self {
-            core,
+            parts,
             context,
             id,
             cursor,
@@ -115,7 +115,7 @@ impl Lane {
         if *self.stop.borrow() || self.stop.has_changed().is_err() {
             return Step::Stop;
         }
-        if self.cursor.next >= self.core.log.end_offset(self.id.source) {
+        if self.cursor.next >= self.parts.log.end_offset(self.id.source) {
             return Step::AtEnd;
         }
         if let Some(failed) = &self.cursor.failed {
@@ -164,7 +164,8 @@ impl Lane {
         let Ok(_slot) = Arc::clone(&self.context.slots).acquire_owned().await else {
             return Next::End;
         };
-        let batches = match self.core.read(self.id.source, self.cursor.next, READ_BYTES_MAX).await {
+        let batches = match self.parts.read(self.id.source, self.cursor.next, READ_BYTES_MAX).await
+        {
             Ok(batches) => batches,
             Err(error) => return Next::Wait(error.to_string()),
         };
@@ -184,7 +185,7 @@ impl Lane {
             };
         }
         let records = ran.records;
-        match commit_of(&self.core, self.id, &self.cursor, &ran) {
+        match commit_of(&self.parts, self.id, &self.cursor, &ran) {
             Ok(commit) => self.commit(commit, ran.cursor, records).await,
             Err(TopicMissing(topic)) => Next::Wait(format!("topic {topic} does not exist")),
         }
@@ -199,11 +200,11 @@ impl Lane {
             records_max: self.records_max,
             refused: self.refused.take(),
         };
-        self.core.pool.run(move || run.execute()).await
+        self.parts.pool.run(move || run.execute()).await
     }
 
     async fn commit(&mut self, commit: Commit, cursor: CursorRecord, records: usize) -> Next {
-        let Ok(outcome) = self.core.sequencer.commit(commit).await else { return Next::End };
+        let Ok(outcome) = self.parts.sequencer.commit(commit).await else { return Next::End };
         match outcome {
             Outcome::Committed(_) => {
                 self.measure(&cursor.counts);
@@ -229,7 +230,7 @@ impl Lane {
                 Next::Go
             }
             Outcome::Refused(refusal @ Refusal::StaleCursor(_)) => {
-                if let Some(cursor) = self.core.views.cursor(self.id) {
+                if let Some(cursor) = self.parts.views.cursor(self.id) {
                     self.cursor = cursor;
                 }
                 Next::Wait(refusal.to_string())
@@ -260,12 +261,12 @@ impl Lane {
 
 /// The one commit of a run.
 fn commit_of(
-    core: &Core,
+    parts: &Parts,
     lane: LaneId,
     before: &CursorRecord,
     ran: &Ran,
 ) -> Result<Commit, TopicMissing> {
-    let catalog = core.views.catalog();
+    let catalog = parts.views.catalog();
     let mut gathered = Gathered::default();
     for (offset, write) in &ran.writes {
         gathered.add(&catalog, write, offset.0)?;

@@ -19,7 +19,6 @@
 mod active;
 mod catalog;
 pub mod clock;
-mod core;
 mod deploy;
 mod deployments;
 mod engine;
@@ -30,6 +29,7 @@ mod limits;
 mod module_log;
 mod modules;
 mod outputs;
+mod parts;
 mod pool;
 mod produce;
 mod replay;

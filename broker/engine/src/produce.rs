@@ -11,9 +11,9 @@ use logmill_model::{
 use logmill_wasm::{CallContext, Failure};
 
 use crate::active::Active;
-use crate::core::Core;
 use crate::limits::{ROUTE_BYTES_MAX, ROUTE_TIME_MAX};
 use crate::outputs::Gathered;
+use crate::parts::Parts;
 use crate::seed::{mix, seed};
 use crate::{Engine, Error};
 
@@ -46,23 +46,23 @@ impl Engine {
         partition: u32,
         batch: RecordBatch,
     ) -> Result<impl Future<Output = Result<Ack, Error>> + Send + use<>, Error> {
-        let core = self.core();
-        let target = core.partition(topic, partition)?;
-        let routers = self.deployments().routers_of(&core.views.catalog(), topic)?;
+        let parts = self.parts();
+        let target = parts.partition(topic, partition)?;
+        let routers = self.deployments().routers_of(&parts.views.catalog(), topic)?;
         let records = u64::from(batch.record_count());
         let bytes = batch.bytes().len() as u64;
         let mut commit = Commit::default();
         commit.appends.push(Append::new(target, batch.clone()));
         let routed_max = if routers.is_empty() { 0 } else { ROUTE_BYTES_MAX };
         // Taken before routing: what waits for its turn is counted, outputs included.
-        let room = core.sequencer.reserve(commit.batch_bytes() + routed_max).await?;
+        let room = parts.sequencer.reserve(commit.batch_bytes() + routed_max).await?;
         if !routers.is_empty() {
-            let (core, topic) = (self.shared_core(), topic.clone());
-            let route = Route { core, topic, partition, batch };
-            let routed = self.core().pool.run(move || route.all(&routers)).await??;
+            let (parts, topic) = (self.shared_parts(), topic.clone());
+            let route = Route { parts, topic, partition, batch };
+            let routed = self.parts().pool.run(move || route.all(&routers)).await??;
             commit.appends.extend(routed.into_appends());
         }
-        let ticket = core.sequencer.propose_in(room, commit).await?;
+        let ticket = parts.sequencer.propose_in(room, commit).await?;
         Ok(async move {
             match ticket.await {
                 Outcome::Committed(committed) => {
@@ -90,7 +90,7 @@ pub(crate) struct Router {
 
 /// One batch on its way through the routers of its topic.
 struct Route {
-    core: Arc<Core>,
+    parts: Arc<Parts>,
     topic: TopicName,
     partition: u32,
     batch: RecordBatch,
@@ -120,7 +120,7 @@ impl Route {
         let failed =
             |index, failure: Failure| refused(index, failure.reason.as_str(), failure.detail);
         let mut instance = active.take_instance(now).map_err(|it| failed(0, it))?;
-        let catalog = self.core.views.catalog();
+        let catalog = self.parts.views.catalog();
         let seed = seed(&router.deployment, &self.topic, self.partition);
         for record in &self.batch {
             let index = record.offset_delta;

@@ -13,8 +13,8 @@ use logmill_wasm::{CallContext, Instance};
 use tokio::sync::watch;
 
 use crate::active::Active;
-use crate::core::Core;
 use crate::limits::FILTER_TIME_MAX;
+use crate::parts::Parts;
 use crate::{Engine, Error};
 
 /// What to subscribe to.
@@ -45,7 +45,7 @@ pub struct Chunk {
 /// One reader of one partition.
 pub struct Subscription {
     engine: Engine,
-    core: Arc<Core>,
+    parts: Arc<Parts>,
     topic: TopicName,
     partition: PartitionId,
     next: Offset,
@@ -69,22 +69,22 @@ impl Engine {
     /// [`Error::UnknownDeployment`], [`Error::FilterUnusable`].
     pub fn subscribe(&self, wanted: Subscribe) -> Result<Subscription, Error> {
         let Subscribe { topic, partition, from, filter } = wanted;
-        let core = self.shared_core();
-        let partition = core.partition(&topic, partition)?;
-        let ends = core.views.watch(partition);
-        let next = core.position(partition, from)?;
+        let parts = self.shared_parts();
+        let partition = parts.partition(&topic, partition)?;
+        let ends = parts.views.watch(partition);
+        let next = parts.position(partition, from)?;
         // Again: a topic that was deleted before it was watched would never wake its reader.
-        core.partition(&topic, partition.index)?;
+        parts.partition(&topic, partition.index)?;
         let filter = match filter {
             Some(name) => Some(Arc::new(Mutex::new(self.open_filter(&topic, name)?))),
             None => None,
         };
         let engine = self.clone();
-        Ok(Subscription { engine, core, topic, partition, next, ends, filter })
+        Ok(Subscription { engine, parts, topic, partition, next, ends, filter })
     }
 
     fn open_filter(&self, topic: &TopicName, name: DeploymentName) -> Result<Filter, Error> {
-        let catalog = self.core().views.catalog();
+        let catalog = self.parts().views.catalog();
         let version =
             catalog.active_version(&name).ok_or_else(|| Error::UnknownDeployment(name.clone()))?;
         let settings = &version.settings;
@@ -101,7 +101,7 @@ impl Engine {
 
     /// The filter as it is deployed now.
     fn filter_of(&self, name: &DeploymentName) -> Result<Arc<Active>, Error> {
-        let catalog = self.core().views.catalog();
+        let catalog = self.parts().views.catalog();
         if catalog.deployment(name).is_none() {
             return Err(Error::UnknownDeployment(name.clone()));
         }
@@ -111,7 +111,7 @@ impl Engine {
     }
 }
 
-impl Core {
+impl Parts {
     /// The offset that a position stands for now.
     pub(crate) fn position(&self, partition: PartitionId, at: Position) -> Result<Offset, Error> {
         let (start, end) = (self.log.start_offset(partition), self.log.end_offset(partition));
@@ -134,7 +134,7 @@ impl Subscription {
     /// The durable end now.
     #[must_use]
     pub fn end(&self) -> Offset {
-        self.core.log.end_offset(self.partition)
+        self.parts.log.end_offset(self.partition)
     }
 
     /// The next batches, about `bytes_max` of them and at least one; waits at the durable end. A
@@ -149,7 +149,7 @@ impl Subscription {
             .wait_for(|end| *end > next)
             .await
             .map_err(|_| Error::UnknownTopic(self.topic.clone()))?;
-        let mut batches = self.core.read(self.partition, next, bytes_max).await?;
+        let mut batches = self.parts.read(self.partition, next, bytes_max).await?;
         // Nothing there, behind the durable end: the topic was deleted.
         let last = batches.last().ok_or_else(|| Error::UnknownTopic(self.topic.clone()))?;
         let mut after = last.envelope.end_offset();
@@ -175,7 +175,7 @@ impl Subscription {
             filter.follow(active);
             filter.view((&topic, partition), &batches, from)
         };
-        self.core.pool.run(job).await?
+        self.parts.pool.run(job).await?
     }
 }
 

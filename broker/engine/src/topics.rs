@@ -8,7 +8,7 @@ use logmill_model::{
 };
 
 use crate::catalog::Catalog;
-use crate::core::{CatalogChange, Core};
+use crate::parts::{CatalogChange, Parts};
 use crate::{Engine, Error};
 
 impl Engine {
@@ -24,7 +24,7 @@ impl Engine {
         if !(1..=limits::PARTITIONS_MAX).contains(&partitions) {
             return Err(Error::PartitionCount { asked: partitions });
         }
-        self.core()
+        self.parts()
             .change_catalog(|catalog| {
                 if catalog.topic(name).is_some() {
                     return Err(Error::TopicExists(name.clone()));
@@ -42,7 +42,7 @@ impl Engine {
     /// # Errors
     /// [`Error::UnknownTopic`]; [`Error::TopicInUse`] while a deployment reads from or writes to it.
     pub async fn delete_topic(&self, name: &TopicName) -> Result<(), Error> {
-        self.core()
+        self.parts()
             .change_catalog(|catalog| {
                 if catalog.topic(name).is_none() {
                     return Err(Error::UnknownTopic(name.clone()));
@@ -60,8 +60,8 @@ impl Engine {
     /// The users' topics, by name.
     #[must_use]
     pub fn topics(&self) -> Vec<TopicDescription> {
-        let catalog = self.core().views.catalog();
-        catalog.topics().map(|(name, topic)| self.core().describe(name, topic)).collect()
+        let catalog = self.parts().views.catalog();
+        catalog.topics().map(|(name, topic)| self.parts().describe(name, topic)).collect()
     }
 
     /// One topic.
@@ -69,8 +69,8 @@ impl Engine {
     /// # Errors
     /// [`Error::UnknownTopic`].
     pub fn topic(&self, name: &TopicName) -> Result<TopicDescription, Error> {
-        let topic = self.core().topic(name)?;
-        Ok(self.core().describe(name, &topic))
+        let topic = self.parts().topic(name)?;
+        Ok(self.parts().describe(name, &topic))
     }
 
     /// One topic, which is created with one partition if it is missing and the broker makes
@@ -91,7 +91,7 @@ impl Engine {
     }
 }
 
-impl Core {
+impl Parts {
     pub(crate) fn topic(&self, name: &TopicName) -> Result<Arc<TopicRecord>, Error> {
         let topic = self.views.catalog().topic(name).cloned();
         topic.ok_or_else(|| Error::UnknownTopic(name.clone()))

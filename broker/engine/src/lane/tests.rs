@@ -15,9 +15,9 @@ use logmill_wasm::CallContext;
 
 use super::settle::Policy;
 use super::*;
-use crate::core::SequencerThread;
 use crate::handler::Handlers;
 use crate::outputs::Grants;
+use crate::parts::SequencerThread;
 use crate::replay::replay;
 
 const SOURCE: PartitionId = PartitionId::new(TopicId(16), 0);
@@ -81,7 +81,7 @@ fn every_outcome(offset: u64, attempt: u32) -> Result<Verdict, Failure> {
 }
 
 struct Bench {
-    core: Arc<Core>,
+    parts: Arc<Parts>,
     thread: SequencerThread,
     stop: watch::Sender<bool>,
     status: Arc<Mutex<LaneStatus>>,
@@ -91,8 +91,8 @@ impl Bench {
     fn open(storage: &FaultyStorage) -> Self {
         let settings = Settings { journal_file_bytes: 64 << 10, ..Settings::default() };
         let (opened, replayed) = replay(Arc::new(storage.clone()), settings).unwrap();
-        let (core, _, thread) = Core::start(opened, replayed).unwrap();
-        Self { core, thread, stop: watch::channel(false).0, status: Arc::default() }
+        let (parts, _, thread) = Parts::start(opened, replayed).unwrap();
+        Self { parts, thread, stop: watch::channel(false).0, status: Arc::default() }
     }
 
     /// Topics, a cursor at 0, and this many records to handle.
@@ -121,7 +121,7 @@ impl Bench {
     async fn append(&self, partition: PartitionId, records: &[Record]) {
         let batch = RecordBatch::of(records).unwrap();
         let appends = vec![Append::new(partition, batch)];
-        self.core.commit(Commit { appends, ..Commit::default() }).await.unwrap();
+        self.parts.commit(Commit { appends, ..Commit::default() }).await.unwrap();
     }
 
     fn lane(&self, module: &Arc<Scripted>) -> Lane {
@@ -140,17 +140,17 @@ impl Bench {
             slots: Arc::new(tokio::sync::Semaphore::new(1)),
             seed: 1,
         };
-        let cursor = self.core.views.cursor(LANE).unwrap();
+        let cursor = self.parts.views.cursor(LANE).unwrap();
         let (stop, status) = (self.stop.subscribe(), Arc::clone(&self.status));
-        Lane::new(Arc::clone(&self.core), Arc::new(context), (LANE, cursor), stop, status)
+        Lane::new(Arc::clone(&self.parts), Arc::new(context), (LANE, cursor), stop, status)
     }
 
     /// Runs a lane until its cursor is at `until`, or the journal has failed.
     async fn run(&self, module: &Arc<Scripted>, until: u64) {
-        let mut cursors = self.core.views.watch(PartitionId::CURSORS);
+        let mut cursors = self.parts.views.watch(PartitionId::CURSORS);
         let lane = tokio::spawn(self.lane(module).run());
         let at_end = async {
-            while self.core.views.cursor(LANE).unwrap().next < Offset(until) {
+            while self.parts.views.cursor(LANE).unwrap().next < Offset(until) {
                 cursors.changed().await.unwrap();
             }
             self.stop.send_replace(true);
@@ -167,10 +167,10 @@ impl Bench {
     }
 
     fn read(&self, partition: PartitionId) -> Vec<Record> {
-        let end = self.core.log.end_offset(partition);
+        let end = self.parts.log.end_offset(partition);
         let (mut records, mut next) = (Vec::new(), Offset(0));
         while next < end {
-            let batches = self.core.log.read(partition, next, 1 << 20).unwrap();
+            let batches = self.parts.log.read(partition, next, 1 << 20).unwrap();
             next = batches.last().unwrap().envelope.end_offset();
             let of_batch = |it: &StoredBatch| it.batch.to_records().map(|(_, r)| r).collect();
             records.extend(batches.iter().flat_map::<Vec<Record>, _>(of_batch));
@@ -179,8 +179,8 @@ impl Bench {
     }
 
     async fn close(self) {
-        self.core.sequencer.close().await;
-        self.core.pool.close();
+        self.parts.sequencer.close().await;
+        self.parts.pool.close();
         // With the journal failed, closing it fails as well.
         let _ = tokio::task::spawn_blocking(|| self.thread.join()).await.unwrap().unwrap();
     }
@@ -236,7 +236,7 @@ async fn each_input_has_exactly_one_outcome_across_power_cuts() {
             let bench = Bench::open(&storage);
             storage.stop_at_sync(1 + (seed + round) % 5);
             bench.run(&module, INPUTS).await;
-            let done = bench.core.views.cursor(LANE).unwrap().next == Offset(INPUTS);
+            let done = bench.parts.views.cursor(LANE).unwrap().next == Offset(INPUTS);
             bench.close().await;
             storage.power_cut(seed * 1000 + round);
             if done {
@@ -246,7 +246,7 @@ async fn each_input_has_exactly_one_outcome_across_power_cuts() {
         let bench = Bench::open(&storage);
         bench.run(&module, INPUTS).await;
         check_exactly_once(&bench, INPUTS);
-        let counts = bench.core.views.cursor(LANE).unwrap().counts;
+        let counts = bench.parts.views.cursor(LANE).unwrap().counts;
         let expected = Counts {
             done: 30,
             outputs: 30,
@@ -269,7 +269,7 @@ async fn the_history_that_proves_it_reports_loss_when_syncs_are_off() {
     bench.prepare(INPUTS as usize).await;
     storage.switch_off_data_syncs();
     bench.run(&module(every_outcome), INPUTS).await;
-    let before = bench.core.views.cursor(LANE).unwrap().next;
+    let before = bench.parts.views.cursor(LANE).unwrap().next;
     bench.close().await;
     let lost = (0..20).any(|seed| {
         let cut = storage.clone();
@@ -292,7 +292,7 @@ async fn attempts_go_on_where_they_were_before_a_restart() {
         let after_ms = Some(if attempt == 1 { 1_000_000 } else { 0 });
         Ok(Verdict::Retry(RetryRequest { after_ms, reason: "later".into() }))
     };
-    let mut cursors = bench.core.views.watch(PartitionId::CURSORS);
+    let mut cursors = bench.parts.views.watch(PartitionId::CURSORS);
     let lane = tokio::spawn(bench.lane(&module(later)).run());
     soon(cursors.wait_for(|end| *end == Offset(2))).await.unwrap();
     bench.stop.send_replace(true);
@@ -300,7 +300,7 @@ async fn attempts_go_on_where_they_were_before_a_restart() {
     bench.close().await;
     storage.restart();
     let bench = Bench::open(&storage);
-    let failed = bench.core.views.cursor(LANE).unwrap().failed.unwrap();
+    let failed = bench.parts.views.cursor(LANE).unwrap().failed.unwrap();
     assert_eq!(failed.attempts, 1);
     assert!(failed.retry_at.0 >= failed.last_failed_ts.0 + 1_000_000);
     bench.close().await;
@@ -321,7 +321,7 @@ async fn a_trap_costs_the_instance_and_an_error_does_not() {
     });
     bench.run(&module, 6).await;
     assert_eq!(module.instances.load(Ordering::Relaxed), 2);
-    let counts = bench.core.views.cursor(LANE).unwrap().counts;
+    let counts = bench.parts.views.cursor(LANE).unwrap().counts;
     assert_eq!((counts.done, counts.trapped, counts.errors, counts.retried), (6, 1, 1, 2));
     bench.close().await;
 }
@@ -357,9 +357,9 @@ async fn a_lane_without_its_dead_letter_topic_waits_and_goes_on() {
         }
     })
     .await;
-    assert_eq!(bench.core.views.cursor(LANE).unwrap().next, Offset(0));
+    assert_eq!(bench.parts.views.cursor(LANE).unwrap().next, Offset(0));
     bench.create("dead", TopicId(40)).await;
-    let mut ends = bench.core.views.watch(PartitionId::new(TopicId(40), 0));
+    let mut ends = bench.parts.views.watch(PartitionId::new(TopicId(40), 0));
     soon(ends.wait_for(|end| *end == Offset(1))).await.unwrap();
     bench.stop.send_replace(true);
     soon(lane).await.unwrap();
@@ -384,9 +384,9 @@ async fn a_lane_whose_module_does_not_start_waits_and_costs_no_attempt() {
     })
     .await;
     module.init_fails.store(false, Ordering::Relaxed);
-    let mut cursors = bench.core.views.watch(PartitionId::CURSORS);
+    let mut cursors = bench.parts.views.watch(PartitionId::CURSORS);
     soon(cursors.wait_for(|end| *end == Offset(2))).await.unwrap();
-    assert_eq!(bench.core.views.cursor(LANE).unwrap().counts.done, 1);
+    assert_eq!(bench.parts.views.cursor(LANE).unwrap().counts.done, 1);
     bench.stop.send_replace(true);
     soon(lane).await.unwrap();
     bench.close().await;
@@ -403,6 +403,6 @@ async fn outputs_too_large_for_one_commit_are_committed_record_by_record() {
     });
     bench.run(&module, 5).await;
     assert_eq!(bench.read(OUT).len(), 20);
-    assert_eq!(bench.core.views.cursor(LANE).unwrap().counts.outputs, 20);
+    assert_eq!(bench.parts.views.cursor(LANE).unwrap().counts.outputs, 20);
     bench.close().await;
 }

@@ -20,7 +20,7 @@ use crate::sequencer::Sequencer;
 use crate::views::Views;
 
 /// Handles on the parts; cheap to share, owns nothing.
-pub(crate) struct Core {
+pub(crate) struct Parts {
     pub(crate) log: Log,
     pub(crate) views: Arc<Views>,
     pub(crate) sequencer: Sequencer,
@@ -41,7 +41,7 @@ pub(crate) struct CatalogChange {
 /// The sequencer's thread, which ends with how the journal was closed.
 pub(crate) type SequencerThread = JoinHandle<Result<(), logmill_log::Error>>;
 
-impl Core {
+impl Parts {
     /// Starts the sequencer and the workers over a log that was just opened.
     pub(crate) fn start(
         opened: Opened,
