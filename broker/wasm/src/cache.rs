@@ -25,6 +25,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 
 use crate::Error;
+use crate::deserialize::Serialized;
 
 const MAGIC: &[u8; 8] = b"LMCODE01";
 const HEADER_BYTES: usize = 40;
@@ -37,15 +38,6 @@ pub(crate) struct Cache {
     folder: PathBuf,
     bytes_max: u64,
     compiler: String,
-}
-
-/// Bytes that are what was once serialized. Only the cache makes it.
-pub(crate) struct Verified(Vec<u8>);
-
-impl Verified {
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0[HEADER_BYTES..]
-    }
 }
 
 impl Cache {
@@ -61,7 +53,7 @@ impl Cache {
     }
 
     /// The code of a module, or None when it isn't here or isn't whole.
-    pub(crate) fn load(&self, digest: ModuleDigest) -> Option<Verified> {
+    pub(crate) fn load(&self, digest: ModuleDigest) -> Option<Serialized> {
         let path = self.path(digest);
         match read_verified(&path) {
             Ok(Some(code)) => Some(code),
@@ -115,7 +107,7 @@ fn compiler_hash(engine: &Engine) -> String {
 }
 
 /// None when the file isn't what was written.
-fn read_verified(path: &Path) -> io::Result<Option<Verified>> {
+fn read_verified(path: &Path) -> io::Result<Option<Serialized>> {
     let mut file = File::open(path)?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
@@ -129,7 +121,7 @@ fn read_verified(path: &Path) -> io::Result<Option<Verified>> {
     let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
     let omit = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
     futimens(&file, &Timestamps { last_access: omit, last_modification: now })?;
-    Ok(Some(Verified(bytes)))
+    Ok(Some(Serialized::by_cache(bytes, HEADER_BYTES)))
 }
 
 /// The file appears under its name whole or not at all.

@@ -12,6 +12,8 @@ use wasmtime::component::Component;
 
 use crate::cache::Cache;
 use crate::check::{Exports, check_surface};
+use crate::compiler_process::compile_apart;
+use crate::deserialize::Serialized;
 use crate::granted::Interface;
 use crate::guest::Exported;
 use crate::instance::{new_store, run};
@@ -20,7 +22,7 @@ use crate::runtime::Shared;
 use crate::{CallContext, Error, Limits, deserialize};
 
 /// How much less than others the compiler's thread asks for a core.
-const NICENESS: i32 = 10;
+pub(crate) const NICENESS: i32 = 10;
 /// The stack of the compiler's thread: it recurses over nested types and blocks.
 const STACK_BYTES: usize = 16 << 20;
 /// The limits of the one instance that is made to see whether the types of the exports fit.
@@ -36,12 +38,13 @@ const TRIAL_LIMITS: Limits = Limits {
 #[derive(Debug)]
 pub(crate) struct Compiler {
     cache: Option<Cache>,
+    is_apart: bool,
     busy: Mutex<()>,
 }
 
 impl Compiler {
-    pub(crate) fn new(cache: Option<Cache>) -> Self {
-        Self { cache, busy: Mutex::new(()) }
+    pub(crate) fn new(cache: Option<Cache>, is_apart: bool) -> Self {
+        Self { cache, is_apart, busy: Mutex::new(()) }
     }
 
     pub(crate) fn compile(&self, shared: &Shared, bytes: &[u8]) -> Result<Code, Error> {
@@ -51,7 +54,7 @@ impl Compiler {
         let (component, compile_ms) = match self.cached(&shared.engine, digest) {
             Some(component) => (component, 0),
             None => {
-                let component = self.compile_on_own_thread(&shared.engine, digest, bytes)?;
+                let component = self.compile_anew(&shared.engine, digest, bytes)?;
                 let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
                 (component, ms.max(1))
             }
@@ -67,37 +70,39 @@ impl Compiler {
             .ok()
     }
 
-    /// A panic in the compiler, or the end of its stack's room for recursion, is that component's
-    /// fault and nobody else's.
-    fn compile_on_own_thread(
+    fn compile_anew(
         &self,
         engine: &Engine,
         digest: ModuleDigest,
         bytes: &[u8],
     ) -> Result<Component, Error> {
         let _one_at_a_time = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        let compiled = thread::scope(|scope| {
-            let thread = thread::Builder::new()
-                .name("wasm-compile".to_owned())
-                .stack_size(STACK_BYTES)
-                .spawn_scoped(scope, || {
-                    if let Err(error) = lower_priority() {
-                        tracing::debug!("the compiler keeps its priority: {error}");
-                    }
-                    Component::from_binary(engine, bytes)
-                })
-                .map_err(|error| Error::Runtime(format!("no thread to compile on: {error}")))?;
-            thread.join().map_err(|_| Error::Invalid("the compiler panicked on it".to_owned()))
-        })?;
-        let component = compiled.map_err(|error| Error::Invalid(format!("{error:#}")))?;
+        let code = if self.is_apart { compile_apart(bytes)? } else { precompile(engine, bytes)? };
         if let Some(cache) = &self.cache {
-            match component.serialize() {
-                Ok(code) => cache.store(digest, &code),
-                Err(error) => tracing::warn!(%digest, "code can't be cached: {error:#}"),
-            }
+            cache.store(digest, &code);
         }
-        Ok(component)
+        deserialize::component(engine, &Serialized::by_compiler(code))
+            .map_err(|error| Error::Runtime(format!("compiled code can't be used: {error:#}")))
     }
+}
+
+/// The code of a component, compiled by a thread of low priority with room for recursion. A panic in
+/// the compiler is that component's fault and nobody else's.
+pub(crate) fn precompile(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, Error> {
+    let compiled = thread::scope(|scope| {
+        let thread = thread::Builder::new()
+            .name("wasm-compile".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, || {
+                if let Err(error) = lower_priority() {
+                    tracing::debug!("the compiler keeps its priority: {error}");
+                }
+                engine.precompile_component(bytes)
+            })
+            .map_err(|error| Error::Runtime(format!("no thread to compile on: {error}")))?;
+        thread.join().map_err(|_| Error::Invalid("the compiler panicked on it".to_owned()))
+    })?;
+    compiled.map_err(|error| Error::Invalid(format!("{error:#}")))
 }
 
 /// On Linux a thread has a niceness of its own.

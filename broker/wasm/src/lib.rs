@@ -17,6 +17,7 @@ mod inspect;
 
 mod cache;
 mod compile;
+mod compiler_process;
 mod deserialize;
 mod module;
 mod runtime;
@@ -39,6 +40,7 @@ mod from_guest;
 mod to_guest;
 
 pub use check::{Exports, check};
+pub use compiler_process::compile_if_asked;
 pub use error::Error;
 pub use failure::Failure;
 pub use instance::{CallContext, Instance};

@@ -24,12 +24,16 @@ pub struct Settings {
     pub cache: Option<PathBuf>,
     /// How large the folder may become, in bytes; the files that were used longest ago go first.
     pub cache_bytes_max: u64,
+    /// Whether modules are compiled in a process of their own, with limits on memory and time, so
+    /// that none can take this one down. The program must call [`crate::compile_if_asked`] first
+    /// thing in `main`.
+    pub compile_apart: bool,
 }
 
 impl Default for Settings {
-    /// No cache folder, 1 GiB.
+    /// No cache folder, 1 GiB, compiled in this process.
     fn default() -> Self {
-        Self { cache: None, cache_bytes_max: 1 << 30 }
+        Self { cache: None, cache_bytes_max: 1 << 30, compile_apart: false }
     }
 }
 
@@ -63,7 +67,7 @@ impl Runtime {
     /// When the machine can't run WebAssembly, or the cache folder can't be made.
     pub fn new(settings: Settings) -> Result<Self, Error> {
         let broken = |error: wasmtime::Error| Error::Runtime(format!("{error:#}"));
-        let engine = Engine::new(&config()).map_err(broken)?;
+        let engine = engine(Compiling::OnOneThread).map_err(broken)?;
         let ticker = Ticker::start(engine.weak())
             .map_err(|error| Error::Runtime(format!("its thread can't be started: {error}")))?;
         let plain = plain_linker(&engine).map_err(broken)?;
@@ -73,13 +77,13 @@ impl Runtime {
             Some(folder) => Some(Cache::open(folder, settings.cache_bytes_max, &engine)?),
             None => None,
         };
-        let compiler = Compiler::new(cache);
+        let compiler = Compiler::new(cache, settings.compile_apart);
         Ok(Self { shared: Arc::new(Shared { engine, ticker, compiler, plain, with_wasi }) })
     }
 
     /// Checks and compiles a component, or takes its code from the cache. Takes seconds for large
-    /// ones: not for a thread that others wait for. One is compiled at a time, on a thread of low
-    /// priority, so that what runs is not disturbed.
+    /// ones: not for a thread that others wait for. One is compiled at a time and at low priority, so
+    /// that what runs is not disturbed.
     ///
     /// # Errors
     /// See [`crate::check`].
@@ -89,7 +93,17 @@ impl Runtime {
     }
 }
 
-fn config() -> Config {
+/// How much of the machine a compiler may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Compiling {
+    /// One core, since the guests that run need the others.
+    OnOneThread,
+    /// All, in a process of low priority.
+    OnAllThreads,
+}
+
+/// The engine, with the same settings in each process, so that all understand each other's code.
+pub(crate) fn engine(compiling: Compiling) -> wasmtime::Result<Engine> {
     let mut config = Config::new();
     config.wasm_component_model(true);
     config.epoch_interruption(true);
@@ -97,9 +111,8 @@ fn config() -> Config {
     // The same digest must decide the same on every machine.
     config.cranelift_nan_canonicalization(true);
     config.relaxed_simd_deterministic(true);
-    // Compiling leaves the other cores to the guests that run.
-    config.parallel_compilation(false);
-    config
+    config.parallel_compilation(compiling == Compiling::OnAllThreads);
+    Engine::new(&config)
 }
 
 fn plain_linker(engine: &Engine) -> wasmtime::Result<Linker<Host>> {

@@ -9,7 +9,8 @@ use logmill_model::World;
 use logmill_wasm::{Runtime, Settings};
 
 fn runtime(folder: &Path, bytes_max: u64) -> Runtime {
-    Runtime::new(Settings { cache: Some(folder.to_owned()), cache_bytes_max: bytes_max }).unwrap()
+    let cache = Some(folder.to_owned());
+    Runtime::new(Settings { cache, cache_bytes_max: bytes_max, ..Settings::default() }).unwrap()
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {

@@ -1,6 +1,7 @@
 //! What isn't a component that the broker runs is refused, each for its own reason.
 
-use crate::support::{component, consumer, consumer_text, limits, runtime, start};
+use crate::runtime;
+use crate::support::{component, consumer, consumer_text, limits, start};
 use logmill_model::World;
 use logmill_wasm::{Error, check};
 

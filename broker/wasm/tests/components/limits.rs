@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{
-    RETURN_ERR, compiled, component, consumer, consumer_text, guest, limits, start,
-};
+use crate::support::{component, consumer, consumer_text, limits, start};
+use crate::{RETURN_ERR, compiled, guest};
 use logmill_model::{FailureReason, LogLevel, Verdict, World};
 use logmill_wasm::Limits;
 

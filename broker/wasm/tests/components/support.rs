@@ -1,18 +1,10 @@
 //! Components written by hand, so that these tests need no toolchain for guests: a core module in
 //! text form, wrapped by wit-component against the WIT package.
 
-use std::sync::OnceLock;
-
 use logmill_model::{LogLevel, Message, ModuleLimits, Offset, Record, Timestamp, World};
-use logmill_wasm::{CallContext, Failure, Instance, Limits, Module, Runtime, Settings};
+use logmill_wasm::{CallContext, Failure, Instance, Limits, Module};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
-
-/// The runtime that tests share where they need none of their own.
-pub(crate) fn runtime() -> &'static Runtime {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| Runtime::new(Settings::default()).unwrap())
-}
 
 /// A component of one of the package's worlds around the core module `text`.
 pub(crate) fn component(world: &str, text: &str) -> Vec<u8> {
@@ -64,13 +56,6 @@ pub(crate) fn consumer(body: &str) -> Vec<u8> {
     component("consumer-module", &consumer_text("", body))
 }
 
-/// What the body of a consumer returns to say `err("an error of the guest")`.
-pub(crate) const RETURN_ERR: &str = "
-    (i32.store8 (i32.const 64) (i32.const 1))
-    (i32.store (i32.const 72) (i32.const 512))
-    (i32.store (i32.const 76) (i32.const 21))
-    (i32.const 64)";
-
 /// An instance and the log of its calls.
 pub(crate) struct Guest {
     pub instance: Instance,
@@ -81,21 +66,12 @@ pub(crate) fn limits() -> Limits {
     ModuleLimits::default().into()
 }
 
-pub(crate) fn compiled(bytes: &[u8]) -> Module {
-    runtime().compile(bytes).unwrap()
-}
-
 pub(crate) fn start(module: &Module, world: World, limits: Limits) -> Result<Guest, Failure> {
     let mut log = Vec::new();
     let mut keep = |level: LogLevel, text: &str| log.push((level, text.to_owned()));
     let call = CallContext { now: Timestamp(1000), seed: 1, log: &mut keep };
     let instance = module.instantiate(world, limits, &[], call)?;
     Ok(Guest { instance, log })
-}
-
-/// A guest around a consumer's body.
-pub(crate) fn guest(body: &str, limits: Limits) -> Guest {
-    start(&compiled(&consumer(body)), World::Consumer, limits).unwrap()
 }
 
 pub(crate) fn message(value: &'static [u8]) -> Message {
@@ -121,10 +97,5 @@ impl Guest {
         let mut keep = |level: LogLevel, text: &str| self.log.push((level, text.to_owned()));
         let call = CallContext { now: Timestamp(2000), seed: 42, log: &mut keep };
         self.instance.handle(&message(b"value"), call)
-    }
-
-    /// How `handle` failed.
-    pub(crate) fn failure(&mut self) -> Failure {
-        self.handle().expect_err("it should have failed")
     }
 }
