@@ -65,9 +65,8 @@ pub(crate) enum Unread {
 
 impl Cli {
     /// Turns what was typed into a command.
-    pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, Unread> {
-        let args: Vec<OsString> = args.into_iter().collect();
-        Self::try_parse_from(&args).map_err(|error| {
+    pub(crate) fn read(args: &[OsString]) -> Result<Self, Unread> {
+        Self::try_parse_from(args).map_err(|error| {
             if !error.use_stderr() {
                 // Whoever asked for help and does not read it misses nothing.
                 let _ = error.print();
@@ -78,7 +77,7 @@ impl Cli {
                 return Unread::Wrong(Failure::HelpShown);
             }
             let said = on_one_line(&error.render().to_string());
-            Unread::Wrong(Failure::Usage(format!("{said}; see `{} --help`", verb_of(&args))))
+            Unread::Wrong(Failure::Usage(format!("{said}; see `{} --help`", verb_of(args))))
         })
     }
 
@@ -145,7 +144,7 @@ mod tests {
     use super::*;
 
     fn read(line: &str) -> Result<Cli, Unread> {
-        Cli::read(line.split(' ').map(OsString::from))
+        Cli::read(&line.split(' ').map(OsString::from).collect::<Vec<_>>())
     }
 
     #[test]

@@ -41,7 +41,12 @@ use session::Session;
 /// 0 did it, 1 could not, 2 wrong usage, 3 did it and the answer is no.
 #[must_use]
 pub fn run(args: impl IntoIterator<Item = OsString>, hooks: Hooks) -> ExitCode {
-    let cli = match cli::Cli::read(args) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    // A broker compiles modules in further processes of its own program.
+    if let Some(compiled) = logmill_wasm::compile_if_asked(args.iter().cloned()) {
+        return compiled;
+    }
+    let cli = match cli::Cli::read(&args) {
         Ok(cli) => cli,
         Err(cli::Unread::Told) => return ExitCode::SUCCESS,
         Err(cli::Unread::Wrong(failure)) => return ended(&failure),
