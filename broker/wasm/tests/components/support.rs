@@ -4,16 +4,26 @@
 use logmill_model::{LogLevel, Message, ModuleLimits, Offset, Record, Timestamp, World};
 use logmill_wasm::{CallContext, Failure, Instance, Limits, Module};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
+use wit_parser::{PackageId, Resolve, WorldId};
 
 /// A component of one of the package's worlds around the core module `text`.
 pub(crate) fn component(world: &str, text: &str) -> Vec<u8> {
-    let mut module = wat::parse_str(text).unwrap();
-    let mut resolve = Resolve::default();
-    let wit = concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit");
-    let (package, _) = resolve.push_dir(wit).unwrap();
+    let (resolve, package) = wit();
     let world = resolve.select_world(&[package], Some(world)).unwrap();
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    encode(&resolve, world, text)
+}
+
+/// The WIT package of modules.
+pub(crate) fn wit() -> (Resolve, PackageId) {
+    let mut resolve = Resolve::default();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit");
+    let (package, _) = resolve.push_dir(folder).unwrap();
+    (resolve, package)
+}
+
+pub(crate) fn encode(resolve: &Resolve, world: WorldId, text: &str) -> Vec<u8> {
+    let mut module = wat::parse_str(text).unwrap();
+    embed_component_metadata(&mut module, resolve, world, StringEncoding::UTF8).unwrap();
     ComponentEncoder::default().validate(true).module(&module).unwrap().encode().unwrap()
 }
 
@@ -26,8 +36,14 @@ pub(crate) fn component(world: &str, text: &str) -> Vec<u8> {
 /// | 64..512 | for the body |
 /// | 512..1024 | the text `an error of the guest`, and zeros |
 pub(crate) fn consumer_text(items: &str, body: &str) -> String {
+    importing_text("", items, body)
+}
+
+/// The same with more imports.
+pub(crate) fn importing_text(imports: &str, items: &str, body: &str) -> String {
     format!(
         r#"(module
+            {imports}
             (import "logmill:module/log@0.1.0" "write" (func $log (param i32 i32 i32)))
             (import "logmill:module/clock@0.1.0" "now" (func $now (result i64)))
             (import "logmill:module/random@0.1.0" "bytes" (func $random (param i32 i32)))
