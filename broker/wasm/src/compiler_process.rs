@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 
 use logmill_model::limits::MODULE_BYTES_MAX;
-use rustix::process::{Resource, Rlimit, Signal, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
 use crate::Error;
 use crate::compile::{NICENESS, precompile};
@@ -31,6 +31,7 @@ const THREADS_MAX: u32 = 4;
 const CODE_BYTES_MAX: u64 = 1 << 30;
 const COMPILED: u8 = 0;
 const REFUSED: u8 = 1;
+const BROKEN: u8 = 2;
 
 /// Compiles what comes on standard input when this process was started for that, and says with which
 /// code to exit; None otherwise. A program whose runtimes have [`crate::Settings::compile_apart`]
@@ -40,13 +41,20 @@ pub fn compile_if_asked(mut args: impl Iterator<Item = OsString>) -> Option<Exit
     if args.nth(1)?.to_str() != Some(ARGUMENT) {
         return None;
     }
-    let written = limit_this_process().and_then(|()| compile_standard_input());
-    Some(if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let (kind, answer) = match limit_this_process().and_then(|()| read_standard_input()) {
+        Ok(bytes) => compile(&bytes),
+        Err(error) => (BROKEN, error.to_string().into_bytes()),
+    };
+    let mut out = io::stdout().lock();
+    let written = out.write_all(&[kind]).and_then(|()| out.write_all(&answer));
+    Some(if written.and_then(|()| out.flush()).is_ok() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn limit_this_process() -> io::Result<()> {
-    let limit =
-        |resource, max| setrlimit(resource, Rlimit { current: Some(max), maximum: Some(max) });
     limit(Resource::As, MEMORY_BYTES_MAX)?;
     limit(Resource::Cpu, CPU_SECONDS_MAX)?;
     limit(Resource::Core, 0)?;
@@ -60,22 +68,28 @@ fn limit_this_process() -> io::Result<()> {
     Ok(())
 }
 
-fn compile_standard_input() -> io::Result<()> {
+/// Lowers a limit, never raises one that is lower already.
+fn limit(resource: Resource, max: u64) -> io::Result<()> {
+    let max = getrlimit(resource).maximum.map_or(max, |set| set.min(max));
+    Ok(setrlimit(resource, Rlimit { current: Some(max), maximum: Some(max) })?)
+}
+
+fn read_standard_input() -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     io::stdin().take(MODULE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
-    let engine = engine(Compiling::OnAllThreads).map_err(io::Error::other)?;
-    let mut out = io::stdout().lock();
-    match precompile(&engine, &bytes) {
-        Ok(code) => {
-            out.write_all(&[COMPILED])?;
-            out.write_all(&code)?;
-        }
-        Err(error) => {
-            out.write_all(&[REFUSED])?;
-            out.write_all(error.to_string().as_bytes())?;
-        }
+    Ok(bytes)
+}
+
+fn compile(bytes: &[u8]) -> (u8, Vec<u8>) {
+    let engine = match engine(Compiling::OnAllThreads) {
+        Ok(engine) => engine,
+        Err(error) => return (BROKEN, format!("{error:#}").into_bytes()),
+    };
+    match precompile(&engine, bytes) {
+        Ok(code) => (COMPILED, code),
+        Err(Error::Invalid(text)) => (REFUSED, text.into_bytes()),
+        Err(error) => (BROKEN, error.to_string().into_bytes()),
     }
-    out.flush()
 }
 
 /// The code of a component, from a process of its own.
@@ -93,9 +107,14 @@ pub(crate) fn compile_apart(bytes: &[u8]) -> Result<Vec<u8>, Error> {
             answer.remove(0);
             Ok(answer)
         }
-        Some(&REFUSED) => Err(Error::Invalid(String::from_utf8_lossy(&answer[1..]).into_owned())),
-        _ => Err(Error::Runtime("the process that compiles said nothing".to_owned())),
+        Some(&REFUSED) => Err(Error::Invalid(text(&answer[1..]))),
+        Some(_) => Err(Error::Runtime(format!("it can't compile: {}", text(&answer[1..])))),
+        None => Err(Error::Runtime("the process that compiles said nothing".to_owned())),
     }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// This program again, also when its file has been replaced in the meantime.
@@ -105,6 +124,7 @@ fn start() -> io::Result<Child> {
     } else {
         std::env::current_exe()?
     };
+    // Without the environment: nothing in it is for the compiler.
     Command::new(program)
         .arg(ARGUMENT)
         .env_clear()
@@ -133,7 +153,9 @@ fn why_it_ended(status: ExitStatus) -> Error {
         Error::TooComplex { what: format!("it takes more than {CPU_SECONDS_MAX} seconds") }
     } else if is_signal(Signal::ABORT) {
         let gib = MEMORY_BYTES_MAX >> 30;
-        Error::TooComplex { what: format!("it takes more than {gib} GiB of memory") }
+        Error::TooComplex {
+            what: format!("it takes more than {gib} GiB of memory or nests too deep"),
+        }
     } else {
         Error::Runtime(format!("the process that compiles ended with {status}"))
     }

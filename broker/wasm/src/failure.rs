@@ -61,7 +61,7 @@ impl Failure {
         // wasmtime has no type for this one; a test holds it to its words.
         let cause = error.root_cause().to_string();
         if cause.contains("fuel allocated for hostcalls has been exhausted") {
-            let detail = format!("returned more than its limit of output at once{frames}");
+            let detail = format!("handed over more than its limit of output at once{frames}");
             return Self::lost(FailureReason::OutputLimit, detail);
         }
         let what = match (error.downcast_ref::<Trap>(), error.downcast_ref::<I32Exit>()) {

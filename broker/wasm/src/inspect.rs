@@ -13,10 +13,10 @@ use wasmparser::{
 use crate::Error;
 
 /// Largest body of one function: CPython's interpreter loop has a fifth of this.
-const FUNCTION_BYTES_MAX: usize = 1 << 20;
-/// Most functions: CPython with its standard library has a tenth of this.
+const FUNCTION_BYTES_MAX: usize = 2 << 20;
+/// Most functions: CPython with its standard library has a fifteenth of this.
 const FUNCTIONS_MAX: u64 = 200_000;
-/// Most local variables of all functions together.
+/// Most local variables of all functions together: CPython has an eightieth of this.
 const LOCALS_MAX: u64 = 4_000_000;
 /// Most instances and lifted or lowered functions, once all nested components are instantiated.
 const EXPANDED_MAX: u64 = 20_000;

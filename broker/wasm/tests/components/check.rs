@@ -218,7 +218,7 @@ fn functions_of_too_many_locals_are_refused() {
 
 #[test]
 fn a_function_that_is_too_long_is_refused() {
-    let body = "(drop (i32.const 1))".repeat(400_000);
+    let body = "(drop (i32.const 1))".repeat(800_000);
     let bytes = consumer(&format!("{body} (i32.const 0)"));
     assert!(matches!(refused(&bytes), Error::TooComplex { .. }));
 }

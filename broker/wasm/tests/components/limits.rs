@@ -224,7 +224,7 @@ fn outputs_that_share_their_bytes_do_not_grow_in_the_broker() {
     let failure = guest(&outputs(200_000, 100_000), limits()).failure();
     assert_eq!(failure.reason, FailureReason::OutputLimit);
     assert!(
-        failure.detail.starts_with("returned more than its limit of output at once"),
+        failure.detail.starts_with("handed over more than its limit of output at once"),
         "{failure}"
     );
 }
