@@ -27,7 +27,7 @@ pub(crate) const NICENESS: i32 = 10;
 const STACK_BYTES: usize = 16 << 20;
 /// The limits of the one instance that is made to see whether the types of the exports fit.
 const TRIAL_LIMITS: Limits = Limits {
-    memory_bytes: 1 << 30,
+    memory_bytes: 256 << 20,
     deadline_ms: 1000,
     init_deadline_ms: 1000,
     output_bytes: Limits::OUTPUT_BYTES,
