@@ -34,6 +34,7 @@ pub(crate) async fn start(
         data_dir,
         create_topics: settings.create_topics(),
         topics_on_demand: missing_topics == MissingTopics::Create,
+        compile_apart: true,
         log: logmill_log::Settings::default(),
     };
     // Taken apart, so that a hook that comes to be is not forgotten here.

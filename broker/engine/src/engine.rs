@@ -30,6 +30,9 @@ pub struct Options {
     pub create_topics: bool,
     /// Whether a topic that is produced to or read from is created when it is missing.
     pub topics_on_demand: bool,
+    /// Whether modules are compiled in processes of their own: for a program that begins with
+    /// `logmill_wasm::compile_if_asked`.
+    pub compile_apart: bool,
     /// The log's settings; its `on_fatal` is set by the engine.
     pub log: Settings,
 }
@@ -70,6 +73,7 @@ impl Engine {
             .map_err(|_| Error::ShuttingDown)??;
         let runtime = Runtime::new(logmill_wasm::Settings {
             cache: Some(options.data_dir.join("cache")),
+            compile_apart: options.compile_apart,
             ..logmill_wasm::Settings::default()
         })?;
         let modules = Arc::new(Modules::open(&options.data_dir.join("modules"), runtime)?);

@@ -60,6 +60,7 @@ impl Site {
             data_dir: self.data.path().to_owned(),
             create_topics: true,
             topics_on_demand: false,
+            compile_apart: false,
             log: logmill_log::Settings::default(),
         }
     }
