@@ -28,11 +28,15 @@ impl From<logmill_client::Error> for Failure {
     }
 }
 
-/// What a client's error says to a person: a refusal in the broker's words alone, which name the
-/// thing and what to do; its code is for programs.
+/// What a client's error says to a person: the code's name, by which the documents know it, and
+/// the broker's words, unless these begin with the name themselves.
 pub(crate) fn told(error: &logmill_client::Error) -> String {
     match error {
-        logmill_client::Error::Refused { text, .. } if !text.is_empty() => text.clone(),
+        logmill_client::Error::Refused { code, text, .. }
+            if text.starts_with(&code.to_string()) =>
+        {
+            text.clone()
+        }
         other => other.to_string(),
     }
 }
@@ -71,12 +75,36 @@ impl Failure {
 
 #[cfg(test)]
 mod tests {
+    use logmill_client::ErrorCode;
+
     use super::*;
 
     #[test]
     fn a_failure_is_one_line_with_its_causes() {
         let cause = anyhow::anyhow!("first\n  second\n\n").context("reading x");
         assert_eq!(Failure::from(cause).line(), "reading x: first second");
+    }
+
+    #[test]
+    fn a_refusal_names_its_code_once() {
+        let refused = |code, text: &str| logmill_client::Error::Refused {
+            code,
+            index: None,
+            retryable: false,
+            no_side_effects: true,
+            text: text.to_owned(),
+        };
+        for (code, text, expected) in [
+            (
+                ErrorCode::TopicExists,
+                "topic t exists already",
+                "topic exists: topic t exists already",
+            ),
+            (ErrorCode::ModuleRefused, "module refused: no wasm", "module refused: no wasm"),
+            (ErrorCode::Internal, "", "internal: "),
+        ] {
+            assert_eq!(told(&refused(code, text)), expected);
+        }
     }
 
     #[test]
