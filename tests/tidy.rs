@@ -2,6 +2,8 @@
 //!
 //! Each test gathers every offence before it fails, so that one run tells all there is to mend.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod tidy {
     pub(crate) mod documents;
     pub(crate) mod layout;

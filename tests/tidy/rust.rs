@@ -30,7 +30,8 @@ fn first_test_line(text: &str) -> Option<usize> {
 }
 
 pub(crate) fn file_length(file: &TextFile) -> Vec<String> {
-    let lines = first_test_line(&file.text).map_or(file.text.lines().count(), |line| line - 1);
+    let lines =
+        first_test_line(&file.text).map_or_else(|| file.text.lines().count(), |line| line - 1);
     if file.is_test() || lines <= FILE_LINES_MAX {
         return Vec::new();
     }
