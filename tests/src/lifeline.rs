@@ -9,9 +9,11 @@ use std::io::Read as _;
 /// The environment variable that tells the program to hold on to its stdin.
 pub const VARIABLE: &str = "HARNESS_LIFELINE";
 
-/// Ends the process as soon as its stdin ends, where the variable asks for it.
+/// Ends a broker as soon as its stdin ends, where the variable asks for it. Not the processes that
+/// the broker starts in turn: their stdin is something else.
 pub fn hold() {
-    if std::env::var_os(VARIABLE).is_none() {
+    let serves = std::env::args_os().nth(1).is_some_and(|verb| verb == "serve");
+    if !serves || std::env::var_os(VARIABLE).is_none() {
         return;
     }
     std::thread::spawn(|| {
