@@ -39,10 +39,7 @@ fn unfinished_line(line: &str) -> Option<String> {
 }
 
 /// Places that exist on one machine only.
-const MACHINES: [&str; 2] = [
-    "/root/",
-    "/home/",
-];
+const MACHINES: [&str; 2] = ["/root/", "/home/"];
 
 pub(crate) fn machines(repository: &Repository) -> Vec<String> {
     each_line(repository, |line| {
