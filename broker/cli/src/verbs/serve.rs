@@ -67,7 +67,7 @@ impl Args {
             server = starting => server?,
             () = stop.asked() => return Ok(()),
         };
-        let announced = announce(&server, self.listen)?;
+        let announced = announce(&server, self.listen);
         let (quic, http) = (server.address(), server.http_address());
         session.output.json(&serde_json::json!({"quic": quic, "http": http, "data": data}))?;
         session
@@ -89,9 +89,13 @@ fn setting((name, value): (OsString, OsString)) -> Option<(String, String)> {
 
 /// A broker on a port of its own choice is somebody's private one, and the user's other commands
 /// are not to find it by chance.
-fn announce(server: &Server, asked: Option<SocketAddr>) -> Result<Option<Announcement>, Failure> {
+fn announce(server: &Server, asked: Option<SocketAddr>) -> Option<Announcement> {
     if asked.is_some_and(|address| address.port() == 0) || server.connection().token.is_none() {
-        return Ok(None);
+        return None;
     }
-    Announcement::for_user(server.connection())
+    Announcement::for_user(server.connection()).unwrap_or_else(|failure| {
+        // Convenience only: the file in the data directory is there.
+        tracing::warn!(reason = failure.line(), "commands won't find this broker by themselves");
+        None
+    })
 }
