@@ -57,7 +57,7 @@ impl Expectation {
         Ok(Self::parse(&text).with_context(|| format!("{shown} is not what should come out"))?)
     }
 
-    fn parse(text: &str) -> anyhow::Result<Self> {
+    pub(super) fn parse(text: &str) -> anyhow::Result<Self> {
         let mut lines = HashMap::new();
         for (number, line) in text.lines().enumerate() {
             let Line { line, attempts, mut outputs } =

@@ -115,3 +115,124 @@ impl Input {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use logmill_model::{Record, Timestamp};
+
+    use super::*;
+    use crate::verbs::demo::ledger::Row;
+
+    const EXPECTED: &str = r#"{"line":1,"attempts":[{"verdict":"retry"},{"verdict":"done"}],"outputs":[{"topic":"out","key":null,"value":"v"}]}
+{"line":2,"attempts":[{"verdict":"drop"}],"outputs":[]}
+{"line":3,"attempts":[{"verdict":"dead-letter"}],"outputs":[]}"#;
+
+    fn source() -> TopicName {
+        "in".parse().unwrap()
+    }
+
+    fn output(value: &str) -> Output {
+        Output { topic: "out".into(), key: None, value: Some(value.into()) }
+    }
+
+    fn death(offset: u64) -> (Source, Death) {
+        let source = Source { topic: "in".into(), partition: 0, offset: Offset(offset) };
+        (source, Death { reason: "rejected".into(), attempts: 1 })
+    }
+
+    /// The deliveries `d0` (malformed) to `d3` (of the expected lines) as they came to a consumer.
+    fn inputs() -> Inputs {
+        let mut inputs = Inputs::default();
+        for offset in 0..4 {
+            let consumed = ConsumedRecord {
+                partition: 0,
+                offset: Offset(offset),
+                append_ts: Timestamp::ZERO,
+                record: Record::default(),
+            };
+            assert!(inputs.add(&source(), &consumed, format!("d{offset}")));
+        }
+        inputs
+    }
+
+    fn account(inputs: Inputs) -> Account {
+        let delivery = |line: usize| Delivery {
+            id: format!("d{line}"),
+            line: (line > 0).then_some(line),
+            record: Record::default(),
+        };
+        let all: Vec<Delivery> = (0..4).map(delivery).collect();
+        let sent = all.iter().map(|delivery| (delivery.id.as_str(), delivery)).collect();
+        let mut account = Account::default();
+        inputs.hold_against(&sent, &Expectation::parse(EXPECTED).unwrap(), &mut account);
+        account
+    }
+
+    fn right() -> Inputs {
+        let mut inputs = inputs();
+        assert!(inputs.add_output("d1", output("v")));
+        for offset in [0, 3] {
+            let (source, death) = death(offset);
+            assert!(inputs.add_death(&source, death));
+        }
+        inputs
+    }
+
+    #[test]
+    fn the_expected_outcomes_add_up() {
+        let account = account(right());
+        assert_eq!(account.faults(), None);
+        let row = Row {
+            inputs: 4,
+            outputs: 1,
+            retried: 1,
+            dropped: 1,
+            dead_lettered: [("rejected".to_owned(), 2)].into(),
+            ..Row::default()
+        };
+        assert_eq!(account.sum(&[source()]), row);
+        assert_eq!((row.done(), row.deaths()), (1, 2));
+    }
+
+    #[test]
+    fn an_outcome_that_is_missing_doubled_or_another_is_a_fault() {
+        type Change = fn(&mut Inputs);
+        let changes: [(&str, Change); 7] = [
+            ("an output is missing", |inputs| {
+                inputs.by_id.get_mut("d1").unwrap().outputs.clear();
+            }),
+            ("an output is doubled", |inputs| {
+                inputs.add_output("d1", output("v"));
+            }),
+            ("an output is another", |inputs| {
+                inputs.by_id.get_mut("d1").unwrap().outputs = vec![output("w")];
+            }),
+            ("what is dropped has an output", |inputs| {
+                inputs.add_output("d2", output("v"));
+            }),
+            ("a dead letter is missing", |inputs| {
+                inputs.by_id.get_mut("d0").unwrap().deaths.clear();
+            }),
+            ("a dead letter is doubled", |inputs| {
+                let (source, death) = death(3);
+                inputs.add_death(&source, death);
+            }),
+            ("an input is missing", |inputs| {
+                inputs.by_id.remove("d2");
+            }),
+        ];
+        for (what, change) in changes {
+            let mut inputs = right();
+            change(&mut inputs);
+            assert!(account(inputs).faults().is_some(), "{what}");
+        }
+    }
+
+    #[test]
+    fn what_follows_from_nothing_is_told() {
+        let mut inputs = inputs();
+        assert!(!inputs.add_output("d9", output("v")));
+        let (source, death) = death(9);
+        assert!(!inputs.add_death(&source, death));
+    }
+}
