@@ -157,10 +157,10 @@ mod tests {
             .filter(|(path, _)| path.ends_with("Cargo.toml"))
             .map(|(_, content)| String::from_utf8(content).unwrap());
         for manifest in manifests {
-            let manifest: toml::Table = manifest.parse().unwrap();
-            assert!(!manifest.to_string().contains("workspace = true"), "{manifest}");
-            if manifest["package"]["name"].as_str() == Some("greeter") {
-                assert_eq!(manifest["workspace"].as_table().map(toml::Table::len), Some(0));
+            assert!(!manifest.contains("workspace = true"), "{manifest}");
+            if manifest.contains("name = \"greeter\"") {
+                // A table without entries, since it is the last thing there.
+                assert!(manifest.ends_with("\n[workspace]\n"), "{manifest}");
             }
         }
     }
