@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::Header;
 
 fn example() -> Record {
     Record {
