@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use logmill_log::StoredBatch;
 use logmill_model::{
-    DeploymentName, Message, Offset, PartitionId, Position, RecordBatch, TopicName, World,
+    DeploymentName, Message, Offset, PartitionId, Position, Record, RecordBatch, TopicName, World,
 };
 use logmill_wasm::{CallContext, Instance};
 use tokio::sync::watch;
@@ -188,7 +188,8 @@ impl Filter {
     }
 
     /// The batches with only the records that the filter lets through, those without any left
-    /// out; and the offset up to which it has looked before its time was spent.
+    /// out; and the offset up to which it has looked. It stops when its time is spent, and at a
+    /// record that it fails on, unless that is the first: the reader gets all that lies before.
     fn view(
         &mut self,
         (topic, partition): (&str, u32),
@@ -196,34 +197,36 @@ impl Filter {
         from: Offset,
     ) -> Result<(Vec<StoredBatch>, Offset), Error> {
         let (started, mut seen, mut after) = (Instant::now(), Vec::new(), from);
+        let mut stopped = false;
         for stored in batches {
             let mut kept = HashSet::new();
             for (delta, record) in stored.batch.to_records() {
                 let offset = RecordBatch::offset_at(stored.envelope.base_offset, delta);
-                if offset < from || started.elapsed() > FILTER_TIME_MAX {
+                if offset < from {
                     continue;
                 }
-                let message = Message {
-                    topic: topic.to_owned(),
-                    partition,
-                    offset: Some(offset),
-                    record,
-                    append_ts: Some(stored.envelope.append_ts),
-                    attempt: 1,
-                    first_failed_ts: None,
-                };
-                if self.matches(&message, offset)? {
-                    kept.insert(delta);
+                let message = message((topic, partition, offset), stored, record);
+                match self.matches(&message, offset) {
+                    Ok(true) => drop(kept.insert(delta)),
+                    Ok(false) => {}
+                    Err(error) if after == from => return Err(error),
+                    Err(_) => stopped = true,
                 }
-                after = offset.next();
+                if !stopped {
+                    after = offset.next();
+                    stopped = started.elapsed() > FILTER_TIME_MAX;
+                }
+                if stopped {
+                    break;
+                }
             }
             let batch = stored.batch.retain(|record| kept.contains(&record.offset_delta));
             if batch.record_count() > 0 {
                 let envelope = stored.envelope.around(&batch);
                 seen.push(StoredBatch { partition: stored.partition, envelope, batch });
             }
-            if started.elapsed() > FILTER_TIME_MAX {
-                return Ok((seen, after));
+            if stopped {
+                break;
             }
             after = stored.envelope.end_offset();
         }
@@ -249,5 +252,21 @@ impl Filter {
             reason: failure.reason,
             detail: failure.detail,
         })
+    }
+}
+
+fn message(
+    (topic, partition, offset): (&str, u32, Offset),
+    stored: &StoredBatch,
+    record: Record,
+) -> Message {
+    Message {
+        topic: topic.to_owned(),
+        partition,
+        offset: Some(offset),
+        record,
+        append_ts: Some(stored.envelope.append_ts),
+        attempt: 1,
+        first_failed_ts: None,
     }
 }
