@@ -15,6 +15,16 @@ use crate::PROGRAM;
 async fn cargo(line: &str) -> Ran {
     let words = line.strip_prefix("cargo ").expect("a command of cargo").split(' ');
     let mut cargo = Command::new(env!("CARGO"));
+    // What the cargo that runs the tests has set: build scripts that watch it would run again.
+    for (name, _) in std::env::vars_os() {
+        let is_of_tests = name.to_str().is_some_and(|name| {
+            let of_package = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
+            of_package.iter().any(|prefix| name.starts_with(prefix))
+        });
+        if is_of_tests {
+            cargo.env_remove(name);
+        }
+    }
     let ran = Ran::of(cargo.args(words).current_dir(repository()), b"").await.ok();
     for compiled in ran.stderr.lines().filter(|line| line.trim_start().starts_with("Compiling")) {
         assert!(compiled.contains("(/"), "`{line}` does not share the tests' build: {compiled}");
