@@ -4,7 +4,9 @@ mod settings;
 
 use std::collections::BTreeSet;
 
-use logmill_model::internal::{CatalogRecord, CursorRecord, DeploymentRecord, VersionRecord};
+use logmill_model::internal::{
+    CatalogRecord, CursorRecord, DeploymentRecord, FailedAttempts, VersionRecord,
+};
 use logmill_model::{
     Counts, DeployRequest, Deployed, DeploymentDescription, DeploymentId, DeploymentName,
     DeploymentState, DeploymentStatus, LaneDescription, LaneId, ModuleLogLine, Offset, Position,
@@ -270,7 +272,10 @@ impl Engine {
                 lag: cursor.next.distance_to(self.parts().log.end_offset(lane.source)),
                 parked: u64::from(cursor.failed.is_some()),
                 in_flight: status.in_flight,
-                waiting: status.waiting,
+                waiting: status.waiting.or_else(|| {
+                    let failed = cursor.failed.as_ref()?;
+                    Some(waits_for(cursor.next, failed))
+                }),
             });
         }
         Some(DeploymentDescription {
@@ -304,6 +309,15 @@ impl Engine {
         let log = std::sync::Arc::clone(&self.deployments().get(name).ok_or_else(unknown)?.log);
         Ok(if wait { log.next(after, max).await } else { log.read(after, max) })
     }
+}
+
+/// Why a lane stands at a record that failed, for a person.
+fn waits_for(offset: Offset, failed: &FailedAttempts) -> String {
+    let FailedAttempts { attempts, retry_at, .. } = failed;
+    let ms = crate::clock::now().ms_until(*retry_at);
+    format!(
+        "offset {offset} failed {attempts} times, tried again in {ms} ms; the module's log says why"
+    )
 }
 
 impl CatalogChange {

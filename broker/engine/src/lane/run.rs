@@ -171,6 +171,10 @@ impl Ran {
         }
         let handler = self.handler.as_mut().expect("made above where there was none");
         let result = handler.handle(message, CallContext { now: call.now, seed, log: &mut log });
+        if let Ok(Verdict::Retry(retry)) = &result {
+            let text = format!("asked for another attempt: {}", retry.reason);
+            context.log.write(call.now, LogLevel::Warn, Some(message), &text);
+        }
         if let Err(failure) = &result {
             if failure.instance_lost {
                 self.handler = None;
