@@ -56,20 +56,30 @@ async fn the_readme_runs_as_it_stands() {
     let read = run(folder, "logmill consume greetings").await;
     assert!(read.stdout.contains("hello"), "{read}");
     run(folder, "logmill module new shout").await;
-    run(folder, "logmill module deploy shout shout --on greetings --out loud --from earliest")
-        .await;
+    run(folder, "logmill module deploy shout").await;
+    run(folder, "logmill produce shout.in anna").await;
     let loud = logmill_tests::until("the module has handled the record", async || {
-        let read = run(folder, "logmill consume loud").await;
+        let read = run(folder, "logmill consume shout.out").await;
         (!read.stdout.is_empty()).then_some(read)
     })
     .await;
-    assert!(loud.stdout.contains("hello"), "{loud}");
+    assert!(loud.stdout.contains("hello, anna"), "{loud}");
     let described = run(folder, "logmill module describe shout").await;
     assert!(described.stdout.contains("running"), "{described}");
     let status = run(folder, "logmill status").await;
     assert!(status.stdout.contains("greetings"), "{status}");
+    // What a shell makes of the quotes: a word of one blank.
+    let blank = r#"logmill produce shout.in " ""#;
+    let mut produce = logmill(folder, blank.trim_end_matches(r#"" ""#));
+    Ran::of(produce.arg(" "), b"").await.ok();
     run(folder, "logmill dlq ls").await;
-    run(folder, "logmill dlq show shout").await;
+    logmill_tests::until("the blank name is a dead letter", async || {
+        let dead = run(folder, "logmill dlq show shout").await;
+        dead.stdout.contains("nobody to greet").then_some(())
+    })
+    .await;
+    let second = Ran::of(&mut logmill(folder, "logmill dev"), b"").await;
+    second.refused(1, "a broker runs for this folder already");
     assert!(dev.interrupt().await.success());
 
     // Elsewhere, and on ports that are free.

@@ -18,11 +18,12 @@ use crate::{Error, limits};
 /// The prefix of environment variables that are settings.
 const PREFIX: &str = "LOGMILL_";
 /// Variables with that prefix which belong to the command line, not to the server.
-const NOT_SETTINGS: [&str; 6] = [
+const NOT_SETTINGS: [&str; 7] = [
     "LOGMILL_CONNECT",
     "LOGMILL_FINGERPRINT",
     "LOGMILL_LOG",
     "LOGMILL_NO_INSTALL",
+    "LOGMILL_SEED",
     "LOGMILL_SOAK",
     "LOGMILL_TOKEN",
 ];

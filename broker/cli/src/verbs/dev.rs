@@ -3,10 +3,11 @@
 mod development;
 mod watch;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
-use logmill_client::{Client, ConnectOptions, Trust};
+use logmill_client::{Client, ConnectOptions, ConnectionFile, Trust};
 use logmill_server::{Config, Server, Settings};
 use tempfile::TempDir;
 
@@ -65,6 +66,7 @@ impl Args {
         // Looked at first, so that a wrong path starts nothing.
         let target = self.dir.as_deref().map(Target::of).transpose()?;
         let here = std::env::current_dir().context("can't tell the current folder")?;
+        refuse_second(&here).await?;
         let mut stop = Stop::on_signals()?;
         let data = Data::of(self.data)?;
         let config = Config {
@@ -82,6 +84,21 @@ impl Args {
         done?;
         Ok(ended.map_err(anyhow::Error::from)?)
     }
+}
+
+/// A second broker for a folder would take over its commands from the first.
+async fn refuse_second(here: &Path) -> Result<(), Failure> {
+    let file = here.join(".logmill/connection.json");
+    let Ok(connection) = ConnectionFile::load(&file) else { return Ok(()) };
+    let address = connection.address.clone();
+    let options = ConnectOptions::from(connection).connect_timeout(Duration::from_secs(1));
+    if let Ok(client) = Client::connect(options).await {
+        client.close().await;
+        return Err(Failure::Failed(anyhow::anyhow!(
+            "a broker runs for this folder already, at {address}; use it (`logmill module deploy DIR` deploys to it), or stop it first"
+        )));
+    }
+    Ok(())
 }
 
 /// What happens between the start of the broker and its end.

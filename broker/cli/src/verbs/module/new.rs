@@ -66,7 +66,7 @@ impl Args {
             "dir": self.dir, "name": name, "world": self.world,
         }))?;
         session.output.text(format_args!(
-            "{shown} is a {} that works as it is. Next:\n  cargo test --manifest-path {shown}/Cargo.toml\n  logmill dev {shown}",
+            "{shown} is a {} that works as it is. Next:\n  cargo test --manifest-path {shown}/Cargo.toml\n  logmill module deploy {shown}   to the broker that runs, or\n  logmill dev {shown}             with a broker of its own",
             self.world
         ))
     }
