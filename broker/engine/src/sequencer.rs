@@ -212,3 +212,6 @@ impl HeldRefusals {
         held.waiting.drain(..).for_each(|(.., answer)| drop(answer.send(Outcome::Unknown)));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,62 @@
+//! When a proposer hears of what, while the disk holds its syncs back.
+
+use std::time::Duration;
+
+use logmill_log::Settings;
+use logmill_log::faulty::FaultyStorage;
+use logmill_model::internal::{CatalogRecord, TopicRecord};
+use logmill_model::{Append, Offset, Precondition, RecordBatch, Timestamp, TopicId};
+
+use super::*;
+use crate::parts::Parts;
+use crate::replay::replay;
+
+/// A change of the catalog that holds only while `_catalog` is empty.
+fn first_topic(id: u64) -> Commit {
+    let topic = TopicRecord { id: TopicId(id), partitions: 1, created_ts: Timestamp(0) };
+    let record = CatalogRecord::Topic(format!("t{id}").parse().unwrap(), Some(topic)).encode();
+    let (partition, end) = (PartitionId::CATALOG, Offset(0));
+    Commit {
+        appends: vec![Append::new(partition, RecordBatch::of([&record]).unwrap())],
+        preconditions: vec![Precondition::EndOffset { partition, end }],
+    }
+}
+
+/// Polls a ticket after all that was proposed before it was sequenced.
+async fn is_pending(ticket: &mut Ticket) -> bool {
+    tokio::select! {
+        biased;
+        _ = ticket => false,
+        () = tokio::task::yield_now() => true,
+    }
+}
+
+#[tokio::test]
+async fn neither_an_ack_nor_a_refusal_that_rests_on_it_comes_before_the_sync() {
+    let storage = FaultyStorage::new();
+    let opened = replay(Arc::new(storage.clone()), Settings::default()).unwrap();
+    let (parts, _, thread) = Parts::start(opened.0, opened.1).unwrap();
+
+    storage.hold_syncs();
+    let mut accepted = parts.sequencer.propose(first_topic(16)).await.unwrap();
+    let mut refused = parts.sequencer.propose(first_topic(17)).await.unwrap();
+    // The thread ends when both were judged, and the journal waits for the sync.
+    let closing = parts.sequencer.clone();
+    closing.close().await;
+    let waits = storage.clone();
+    tokio::task::spawn_blocking(move || waits.wait_for_held_sync()).await.unwrap();
+    assert!(is_pending(&mut accepted).await);
+    assert!(is_pending(&mut refused).await);
+    assert_eq!(parts.log.end_offset(PartitionId::CATALOG), Offset(0));
+
+    storage.release_syncs();
+    let soon = Duration::from_secs(60);
+    let accepted = tokio::time::timeout(soon, accepted).await.unwrap();
+    assert!(matches!(accepted, Outcome::Committed(_)), "{accepted:?}");
+    assert_eq!(parts.log.end_offset(PartitionId::CATALOG), Offset(1));
+    let end_moved = Refusal::EndMoved { partition: PartitionId::CATALOG, end: Offset(1) };
+    let refused = tokio::time::timeout(soon, refused).await.unwrap();
+    assert_eq!(refused, Outcome::Refused(end_moved));
+    parts.pool.close();
+    tokio::task::spawn_blocking(|| thread.join()).await.unwrap().unwrap().unwrap();
+}
