@@ -32,6 +32,11 @@ impl Engine {
     /// [`Error::UnknownModule`]; [`Error::DeploymentRefused`] with what does not fit. Then nothing
     /// has changed.
     pub async fn deploy(&self, request: DeployRequest) -> Result<Deployed, Error> {
+        let engine = self.clone();
+        to_its_end(async move { engine.deploy_in_turn(request).await }).await
+    }
+
+    async fn deploy_in_turn(&self, request: DeployRequest) -> Result<Deployed, Error> {
         let _control = self.deployments().control.lock().await;
         let module = self.shared_modules().get(request.digest).await?;
         let plan = Plan::of(&request, &module, &self.parts().views.catalog())?;
@@ -176,6 +181,15 @@ impl Engine {
     }
 
     async fn set_state(&self, name: &DeploymentName, state: DeploymentState) -> Result<(), Error> {
+        let (engine, name) = (self.clone(), name.clone());
+        to_its_end(async move { engine.set_state_in_turn(&name, state).await }).await
+    }
+
+    async fn set_state_in_turn(
+        &self,
+        name: &DeploymentName,
+        state: DeploymentState,
+    ) -> Result<(), Error> {
         let _control = self.deployments().control.lock().await;
         self.parts()
             .change_catalog(|catalog| {
@@ -199,6 +213,11 @@ impl Engine {
     /// # Errors
     /// [`Error::UnknownDeployment`].
     pub async fn delete_deployment(&self, name: &DeploymentName) -> Result<(), Error> {
+        let (engine, name) = (self.clone(), name.clone());
+        to_its_end(async move { engine.delete_in_turn(&name).await }).await
+    }
+
+    async fn delete_in_turn(&self, name: &DeploymentName) -> Result<(), Error> {
         let _control = self.deployments().control.lock().await;
         if let Some(running) = self.deployments().get(name) {
             running.stop_lanes().await;
@@ -311,6 +330,15 @@ impl Engine {
     }
 }
 
+/// Does all of it, also when whoever asked is gone half-way: lanes that were stopped for a change
+/// must be started again after it.
+async fn to_its_end<T: Send + 'static>(
+    change: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::spawn(change).await;
+    done.map_err(|_| Error::Panicked("a change of a deployment did not come to its end"))?
+}
+
 /// Why a lane stands at a record that failed, for a person.
 fn waits_for(offset: Offset, failed: &FailedAttempts) -> String {
     let FailedAttempts { attempts, retry_at, .. } = failed;
@@ -332,5 +360,30 @@ impl CatalogChange {
         let (generation, revision) = (cursor.generation, cursor.revision);
         self.cursors.push(CursorRecord::tombstone(lane));
         self.preconditions.push(Precondition::Cursor { lane, generation, revision });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_change_comes_to_its_end_when_whoever_asked_is_gone() {
+        let (begin, begun) = oneshot::channel::<()>();
+        let (end, ended) = oneshot::channel();
+        let change = to_its_end(async move {
+            begun.await.unwrap();
+            end.send(()).unwrap();
+            Ok(())
+        });
+        tokio::select! {
+            biased;
+            _ = change => unreachable!("it has not begun"),
+            () = tokio::task::yield_now() => {}
+        }
+        begin.send(()).unwrap();
+        ended.await.unwrap();
     }
 }
