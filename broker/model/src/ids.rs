@@ -94,6 +94,8 @@ impl TopicId {
     pub const CATALOG: Self = Self(1);
     /// `_cursors`: the cursor of every lane, with its attempts and counts.
     pub const CURSORS: Self = Self(2);
+    /// `_segments`: which files hold the log, and where partitions start.
+    pub const SEGMENTS: Self = Self(3);
     /// The first id of a user's topic.
     pub const FIRST_USER: u64 = 16;
 
@@ -124,6 +126,8 @@ impl PartitionId {
     pub const CATALOG: Self = Self::new(TopicId::CATALOG, 0);
     /// The only partition of `_cursors`.
     pub const CURSORS: Self = Self::new(TopicId::CURSORS, 0);
+    /// The only partition of `_segments`.
+    pub const SEGMENTS: Self = Self::new(TopicId::SEGMENTS, 0);
 
     /// Partition `index` of `topic`.
     #[must_use]

@@ -10,9 +10,13 @@
 //! | 2 | [`DeploymentRecord`] | `_catalog` | `deployment/NAME` |
 //! | 3 | [`VersionRecord`] | `_catalog` | `version/NAME/NUMBER` |
 //! | 4 | [`CursorRecord`] | `_cursors` | deployment u64, topic u64, partition u32, big-endian |
+//! | 5 | [`StartRecord`] | `_segments` | `start/TOPIC ID/PARTITION` |
+//! | 6 | [`SegmentRecord`] | `_segments` | `segment/FILE` |
+//! | 7 | [`RemovedRecord`] | `_segments` | `removed` |
 
 mod catalog;
 mod cursor;
+mod segments;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -20,6 +24,9 @@ use serde::de::DeserializeOwned;
 
 pub use catalog::{CatalogKey, CatalogRecord, DeploymentRecord, TopicRecord, VersionRecord};
 pub use cursor::{CursorRecord, FailedAttempts};
+pub use segments::{
+    CsnRange, RemovedRecord, SegmentRecord, SegmentsKey, SegmentsRecord, StartRecord,
+};
 
 use crate::Error;
 

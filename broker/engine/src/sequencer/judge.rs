@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use logmill_log::{Entry, NewEntry, StoredBatch};
-use logmill_model::internal::{CatalogRecord, CursorRecord};
+use logmill_model::internal::{CatalogRecord, CursorRecord, SegmentsRecord};
 use logmill_model::{
     Append, Commit, Csn, Envelope, Error, LaneId, Offset, PartitionId, Precondition, RecordBatch,
     Refusal, Timestamp, limits,
@@ -19,6 +19,7 @@ use crate::catalog::{Catalog, PartitionChange};
 pub(crate) struct Changes {
     pub(crate) catalog: Vec<CatalogRecord>,
     pub(crate) cursors: Vec<(LaneId, Option<CursorRecord>)>,
+    pub(crate) segments: Vec<SegmentsRecord>,
 }
 
 impl Changes {
@@ -35,6 +36,9 @@ impl Changes {
                 }
                 PartitionId::CURSORS => {
                     self.cursors.push(CursorRecord::decode(record.key, record.value)?);
+                }
+                PartitionId::SEGMENTS => {
+                    self.segments.push(SegmentsRecord::decode(record.key, record.value)?);
                 }
                 _ => {}
             }
@@ -62,7 +66,7 @@ pub(crate) struct Sequenced {
 
 impl Default for Judge {
     fn default() -> Self {
-        let internal = [PartitionId::CATALOG, PartitionId::CURSORS];
+        let internal = [PartitionId::CATALOG, PartitionId::CURSORS, PartitionId::SEGMENTS];
         Self {
             ends: internal.into_iter().map(|partition| (partition, Offset::ZERO)).collect(),
             cursors: HashMap::new(),

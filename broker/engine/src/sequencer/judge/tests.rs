@@ -147,7 +147,7 @@ fn what_is_too_large_for_an_entry_is_refused() {
 #[test]
 fn an_internal_topic_takes_only_records_of_its_layout() {
     let mut judge = judge_with_topic();
-    for internal in [PartitionId::CATALOG, PartitionId::CURSORS] {
+    for internal in [PartitionId::CATALOG, PartitionId::CURSORS, PartitionId::SEGMENTS] {
         assert!(matches!(judge.judge(to(internal, 1), NOW), Err(Refusal::Invalid { .. })));
     }
 }
