@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use logmill_engine::Options;
+use logmill_engine::clock::Clock;
 use logmill_log::storage::DiskStorage;
 use logmill_server::{Server, Settings};
 use tokio::signal::unix::{SignalKind, signal};
@@ -35,6 +36,7 @@ pub(crate) async fn start(
         create_topics: settings.create_topics(),
         topics_on_demand: missing_topics == MissingTopics::Create,
         compile_apart: true,
+        clock: Clock::machine(),
         log: logmill_log::Settings::default(),
     };
     // Taken apart, so that a hook that comes to be is not forgotten here.

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
-use crate::verbs::{consume, demo, dev, dlq, module, produce, serve, status, topic};
+use crate::verbs::{clock, consume, demo, dev, dlq, module, produce, serve, status, topic};
 use crate::{Failure, Hooks, Output, OutputFormat, Session, logging};
 
 /// A durable log broker that runs your WebAssembly modules
@@ -44,6 +44,8 @@ enum Verb {
     Dev(dev::Args),
     Serve(serve::Args),
     Status(status::Args),
+    #[command(subcommand)]
+    Clock(clock::Verb),
     #[command(subcommand)]
     Topic(topic::Verb),
     Produce(produce::Args),
@@ -104,6 +106,7 @@ impl Verb {
             Self::Dev(args) => args.run(session).await,
             Self::Serve(args) => args.run(session).await,
             Self::Status(args) => args.run(session).await,
+            Self::Clock(verb) => verb.run(session).await,
             Self::Topic(verb) => verb.run(session).await,
             Self::Produce(args) => args.run(session).await,
             Self::Consume(args) => args.run(session).await,

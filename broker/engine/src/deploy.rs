@@ -10,7 +10,7 @@ use logmill_model::internal::{
 use logmill_model::{
     Counts, DeployRequest, Deployed, DeploymentDescription, DeploymentId, DeploymentName,
     DeploymentState, DeploymentStatus, LaneDescription, LaneId, ModuleLogLine, Offset, Position,
-    Precondition, StartOffset, TopicName, World,
+    Precondition, StartOffset, Timestamp, TopicName, World,
 };
 use logmill_wasm::Module;
 
@@ -66,11 +66,8 @@ impl Engine {
             config: plan.settings.config.clone().into(),
             log: std::sync::Arc::default(),
         };
-        let made = self
-            .parts()
-            .pool
-            .run(move || guest.logged_instance(crate::clock::now()).map(drop))
-            .await?;
+        let now = self.parts().clock.now();
+        let made = self.parts().pool.run(move || guest.logged_instance(now).map(drop)).await?;
         made.map_err(|failure| {
             Error::DeploymentRefused(format!("the module's init failed: {failure}"))
         })
@@ -112,7 +109,7 @@ impl Engine {
             Some(VersionRecord {
                 digest: request.digest,
                 settings: plan.settings.clone(),
-                created_ts: crate::clock::now(),
+                created_ts: self.parts().clock.now(),
             }),
         ));
         let start = if plan.settings.world == World::Consumer {
@@ -293,7 +290,7 @@ impl Engine {
                 in_flight: status.in_flight,
                 waiting: status.waiting.or_else(|| {
                     let failed = cursor.failed.as_ref()?;
-                    Some(waits_for(cursor.next, failed))
+                    Some(waits_for(cursor.next, failed, self.parts().clock.now()))
                 }),
             });
         }
@@ -340,9 +337,9 @@ async fn to_its_end<T: Send + 'static>(
 }
 
 /// Why a lane stands at a record that failed, for a person.
-fn waits_for(offset: Offset, failed: &FailedAttempts) -> String {
+fn waits_for(offset: Offset, failed: &FailedAttempts, now: Timestamp) -> String {
     let FailedAttempts { attempts, retry_at, .. } = failed;
-    let ms = crate::clock::now().ms_until(*retry_at);
+    let ms = now.ms_until(*retry_at);
     format!(
         "offset {offset} failed {attempts} times, tried again in {ms} ms; the module's log says why"
     )

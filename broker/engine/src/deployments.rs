@@ -15,6 +15,7 @@ use tracing::Instrument;
 
 use crate::active::Active;
 use crate::catalog::Catalog;
+use crate::clock::Clock;
 use crate::handler::Guest;
 use crate::lane::run::Context;
 use crate::lane::settle::Policy;
@@ -185,7 +186,8 @@ impl Deployments {
         let catalog = self.parts.views.catalog();
         for (id, cursor) in self.parts.views.lanes_of(record.id) {
             let Some(topic) = catalog.topic_name(id.source.topic) else { continue };
-            let context = context(deployment, record, version, guest, (topic, id.source));
+            let (from, clock) = ((topic, id.source), self.parts.clock.clone());
+            let context = context(deployment, (record, version), guest, from, clock);
             let status = Arc::<Mutex<LaneStatus>>::default();
             lanes.statuses.insert(id, Arc::clone(&status));
             let parts = Arc::clone(&self.parts);
@@ -264,10 +266,10 @@ impl Deployments {
 
 fn context(
     deployment: &Deployment,
-    record: &DeploymentRecord,
-    version: &VersionRecord,
+    (record, version): (&DeploymentRecord, &VersionRecord),
     guest: &Guest,
     (topic, source): (&TopicName, PartitionId),
+    clock: Clock,
 ) -> Context {
     let settings = &version.settings;
     Context {
@@ -281,6 +283,7 @@ fn context(
         dlq: settings.dlq.clone(),
         handlers: Arc::new(guest.clone()),
         log: Arc::clone(&deployment.log),
+        clock,
         slots: Arc::clone(&deployment.slots),
         seed: seed(&deployment.name, topic, source.index),
     }

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::Error;
+use crate::clock::Clock;
 use crate::deployments::Deployments;
 use crate::limits::CONTROL_WAIT_MAX;
 use crate::modules::Modules;
@@ -33,6 +34,8 @@ pub struct Options {
     /// Whether modules are compiled in processes of their own: for a program that begins with
     /// `logmill_wasm::compile_if_asked`.
     pub compile_apart: bool,
+    /// What tells the time.
+    pub clock: Clock,
     /// The log's settings; its `on_fatal` is set by the engine.
     pub log: Settings,
 }
@@ -88,7 +91,7 @@ impl Engine {
         fatal: watch::Receiver<Option<String>>,
         started: Instant,
     ) -> Result<Self, Error> {
-        let (parts, recovered, thread) = Parts::start(opened, replayed)
+        let (parts, recovered, thread) = Parts::start(opened, replayed, options.clock.clone())
             .map_err(|source| Error::Io { what: "can't start a thread".to_owned(), source })?;
         let deployments = Deployments::new(Arc::clone(&parts), Arc::clone(&modules));
         let engine = Self(Arc::new(Inner {
@@ -178,6 +181,11 @@ impl Engine {
     #[must_use]
     pub fn log_stats(&self) -> logmill_log::Stats {
         self.0.parts.log.stats()
+    }
+
+    /// Believes the wall clock as it is now, after it has jumped.
+    pub fn accept_clock(&self) {
+        self.0.options.clock.accept();
     }
 
     pub(crate) fn uptime(&self) -> Duration {

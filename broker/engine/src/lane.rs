@@ -119,7 +119,7 @@ impl Lane {
             return Step::AtEnd;
         }
         if let Some(failed) = &self.cursor.failed {
-            let ms = crate::clock::now().ms_until(failed.retry_at);
+            let ms = self.parts.clock.now().ms_until(failed.retry_at);
             if ms > 0 {
                 return Step::Wait(Duration::from_millis(ms));
             }

@@ -13,6 +13,7 @@ use logmill_model::{
 
 use crate::Error;
 use crate::catalog::Catalog;
+use crate::clock::Clock;
 use crate::limits::CATALOG_TRIES_MAX;
 use crate::pool::Pool;
 use crate::replay::Replayed;
@@ -25,6 +26,7 @@ pub(crate) struct Parts {
     pub(crate) views: Arc<Views>,
     pub(crate) sequencer: Sequencer,
     pub(crate) pool: Pool,
+    pub(crate) clock: Clock,
     /// One catalog change at a time: they are conditional on one another.
     catalog_changes: tokio::sync::Mutex<()>,
 }
@@ -46,6 +48,7 @@ impl Parts {
     pub(crate) fn start(
         opened: Opened,
         replayed: Replayed,
+        clock: Clock,
     ) -> std::io::Result<(Arc<Self>, Recovered, SequencerThread)> {
         let Opened { log, journal, recovered } = opened;
         let Replayed { judge, catalog, cursors, deleted } = replayed;
@@ -54,7 +57,7 @@ impl Parts {
         }
         let views = Arc::new(Views::new(log.clone(), catalog, cursors));
         let (sequencer, thread) =
-            Sequencer::start(judge, journal, Arc::clone(&views), recovered.epoch)?;
+            Sequencer::start(judge, journal, Arc::clone(&views), recovered.epoch, clock.clone())?;
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let pool = Pool::start(cores)?;
         Ok((
@@ -63,6 +66,7 @@ impl Parts {
                 views,
                 sequencer,
                 pool,
+                clock,
                 catalog_changes: tokio::sync::Mutex::default(),
             }),
             recovered,

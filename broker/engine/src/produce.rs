@@ -110,7 +110,7 @@ impl Route {
         started: Instant,
         gathered: &mut Gathered,
     ) -> Result<(), Error> {
-        let (now, active) = (crate::clock::now(), &router.active);
+        let (now, active) = (self.parts.clock.now(), &router.active);
         let refused = |index, reason: &str, detail: String| Error::RouterRefused {
             deployment: router.deployment.clone(),
             index,

@@ -22,6 +22,7 @@ pub(crate) use judge::{Changes, Judge, Sequenced};
 pub(crate) use ticket::Ticket;
 
 use crate::Error;
+use crate::clock::Clock;
 use crate::limits::{PROPOSALS_BYTES_MAX, PROPOSALS_MAX};
 use crate::views::Views;
 use ticket::Answer;
@@ -48,10 +49,11 @@ impl Sequencer {
         journal: Journal,
         views: Arc<Views>,
         epoch: Epoch,
+        clock: Clock,
     ) -> std::io::Result<(Self, JoinHandle<Result<(), logmill_log::Error>>)> {
         let (events, queue) = mpsc::channel(PROPOSALS_MAX);
         let held = Arc::new(HeldRefusals::after(judge.last_csn()));
-        let state = Thread { judge, journal, views, epoch, held };
+        let state = Thread { judge, journal, views, epoch, clock, held };
         let thread =
             std::thread::Builder::new().name("sequencer".into()).spawn(move || state.run(queue))?;
         let bytes = Arc::new(Semaphore::new(PROPOSALS_BYTES_MAX));
@@ -109,6 +111,7 @@ struct Thread {
     journal: Journal,
     views: Arc<Views>,
     epoch: Epoch,
+    clock: Clock,
     held: Arc<HeldRefusals>,
 }
 
@@ -126,7 +129,7 @@ impl Thread {
 
     fn take(&mut self, commit: Commit, answer: Answer, permit: OwnedSemaphorePermit) {
         let rests_on = self.judge.last_csn();
-        match self.judge.judge(commit, crate::clock::now()) {
+        match self.judge.judge(commit, self.clock.now()) {
             Ok(sequenced) => self.append(sequenced, answer, permit),
             Err(refusal) => self.held.hold(rests_on, refusal, answer),
         }

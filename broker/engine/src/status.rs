@@ -17,6 +17,7 @@ impl Engine {
             journal_bytes: stats.journal_bytes,
             disk_free_bytes: self.disk_free_bytes(),
             durable_csn: self.durable_csn().0,
+            clock_jump: self.options().clock.jump(),
             topics: self.topics(),
             deployments: self.describe_deployments(),
         }

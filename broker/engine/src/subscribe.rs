@@ -13,6 +13,7 @@ use logmill_wasm::{CallContext, Instance};
 use tokio::sync::watch;
 
 use crate::active::Active;
+use crate::clock::Clock;
 use crate::limits::FILTER_TIME_MAX;
 use crate::parts::Parts;
 use crate::{Engine, Error};
@@ -59,6 +60,7 @@ struct Filter {
     deployment: DeploymentName,
     active: Arc<Active>,
     instance: Option<Instance>,
+    clock: Clock,
 }
 
 impl Engine {
@@ -96,7 +98,7 @@ impl Engine {
             return Err(unusable(format!("it is not on topic {topic}")));
         }
         let active = self.filter_of(&name)?;
-        Ok(Filter { deployment: name, active, instance: None })
+        Ok(Filter { deployment: name, active, instance: None, clock: self.parts().clock.clone() })
     }
 
     /// The filter as it is deployed now.
@@ -234,7 +236,7 @@ impl Filter {
     }
 
     fn matches(&mut self, message: &Message, offset: Offset) -> Result<bool, Error> {
-        let (now, guest) = (crate::clock::now(), &self.active.guest);
+        let (now, guest) = (self.clock.now(), &self.active.guest);
         let mut instance = match self.instance.take() {
             Some(instance) => Ok(instance),
             None => guest.logged_instance(now),

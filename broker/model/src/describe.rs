@@ -220,6 +220,15 @@ pub struct ModuleLogLine {
     pub text: String,
 }
 
+/// A wall clock that was set by more than an hour while the broker ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockJump {
+    /// What the wall clock says.
+    pub wall: Timestamp,
+    /// What the broker goes by: the last believed time, and what has passed since.
+    pub believed: Timestamp,
+}
+
 /// The broker at a glance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BrokerStatus {
@@ -237,6 +246,9 @@ pub struct BrokerStatus {
     pub disk_free_bytes: u64,
     /// The newest durable commit.
     pub durable_csn: u64,
+    /// The jump of the wall clock that the broker does not believe, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_jump: Option<ClockJump>,
     /// Topics, without the internal ones.
     pub topics: Vec<TopicDescription>,
     /// Deployments.

@@ -28,7 +28,7 @@ pub use deployment::{
     Backoff, Counts, DeploymentSettings, DeploymentState, ModuleLimits, OutputGrant, Unrouted,
 };
 pub use describe::{
-    BrokerStatus, DeployRequest, Deployed, DeploymentDescription, DeploymentStatus,
+    BrokerStatus, ClockJump, DeployRequest, Deployed, DeploymentDescription, DeploymentStatus,
     LaneDescription, ModuleDescription, ModuleLogLine, PartitionDescription, StartOffset,
     TopicDescription,
 };

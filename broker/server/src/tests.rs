@@ -2,6 +2,7 @@
 //! stall and fail, and a client that speaks raw frames: what a well-made client library would never
 //! send must be answered too.
 
+mod clock;
 mod control;
 mod handshake;
 mod life;

@@ -38,6 +38,9 @@ pub enum Request {
     /// Tells of the broker. Answered by [`Response::Status`].
     #[serde(rename = "status")]
     Status,
+    /// Believes the wall clock after it has jumped. Answered by [`Response::Done`].
+    #[serde(rename = "clock.accept")]
+    ClockAccept,
     /// Deploys a module, or a new version. Answered by [`Response::Deployed`].
     #[serde(rename = "module.deploy")]
     ModuleDeploy(DeployRequest),

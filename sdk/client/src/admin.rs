@@ -90,6 +90,14 @@ impl Admin {
         ask!(self, Request::Status, Response::Status(status) => *status)
     }
 
+    /// Makes the broker believe its machine's wall clock again, after that has jumped.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn accept_clock(&self) -> Result<(), Error> {
+        ask!(self, Request::ClockAccept, Response::Done => ())
+    }
+
     /// Uploads a module: a WebAssembly component. The same bytes again change nothing.
     ///
     /// # Errors
@@ -217,6 +225,7 @@ fn changes(request: &Request) -> bool {
     match request {
         Request::TopicCreate { .. }
         | Request::TopicDelete { .. }
+        | Request::ClockAccept
         | Request::ModuleDeploy(_)
         | Request::ModulePause { .. }
         | Request::ModuleResume { .. }

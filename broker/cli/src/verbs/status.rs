@@ -62,6 +62,13 @@ fn show(output: &mut Output, report: &Report<'_>) -> Result<(), Failure> {
     ))?;
     output
         .text(format_args!("lag {}, open dead letters {}", report.lag, report.open_dead_letters))?;
+    if let Some(jump) = &status.clock_jump {
+        output.text(format_args!(
+            "clock: the machine's clock says {}, the broker goes by {}; set the clock right, or run `logmill clock accept`",
+            time::shown(jump.wall),
+            time::shown(jump.believed)
+        ))?;
+    }
     for deployment in status.deployments.iter().filter(|it| stands_still(it)) {
         let reason = deployment.reason.as_deref().unwrap_or("no reason given");
         let (name, state) = (&deployment.name, deployment.state.as_str());

@@ -16,6 +16,7 @@ use logmill_wasm::{CallContext, Failure};
 use tokio::sync::Semaphore;
 
 use super::settle::{Burial, Moment, Policy, Settled, count, settle};
+use crate::clock::Clock;
 use crate::handler::{Handler, Handlers};
 use crate::limits::{HOPS_MAX, RUN_BYTES_MAX, RUN_TIME_MAX};
 use crate::module_log::ModuleLog;
@@ -34,6 +35,7 @@ pub(crate) struct Context {
     pub(crate) dlq: TopicName,
     pub(crate) handlers: Arc<dyn Handlers>,
     pub(crate) log: Arc<ModuleLog>,
+    pub(crate) clock: Clock,
     /// What the deployment may have of the workers.
     pub(crate) slots: Arc<Semaphore>,
     /// Of the deployment and the partition; mixed with offset and attempt for each call.
@@ -85,7 +87,7 @@ impl Run {
                 if offset < ran.cursor.next {
                     continue;
                 }
-                let call = Call { offset, stored, record, now: crate::clock::now() };
+                let call = Call { offset, stored, record, now: context.clock.now() };
                 let written = ran.writes.len();
                 if !ran.handle(&context, &call, refused.take()) {
                     return ran;
@@ -130,7 +132,7 @@ impl Ran {
             Err(failure) => Some(failure.reason),
         };
         // The wait begins when the attempt has failed, not when it began.
-        let moment = Moment { now: crate::clock::now(), jitter: seed };
+        let moment = Moment { now: context.clock.now(), jitter: seed };
         let settled = settle(result, before.as_ref(), &context.policy, moment);
         count(&mut self.cursor.counts, &settled, failure);
         self.records += 1;

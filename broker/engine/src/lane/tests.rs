@@ -91,7 +91,8 @@ impl Bench {
     fn open(storage: &FaultyStorage) -> Self {
         let settings = Settings { journal_file_bytes: 64 << 10, ..Settings::default() };
         let (opened, replayed) = replay(Arc::new(storage.clone()), settings).unwrap();
-        let (parts, _, thread) = Parts::start(opened, replayed).unwrap();
+        let (parts, _, thread) =
+            Parts::start(opened, replayed, crate::clock::Clock::machine()).unwrap();
         Self { parts, thread, stop: watch::channel(false).0, status: Arc::default() }
     }
 
@@ -137,6 +138,7 @@ impl Bench {
             dlq: name("dead"),
             handlers: Arc::new(Scripts(Arc::clone(module))),
             log: Arc::default(),
+            clock: self.parts.clock.clone(),
             slots: Arc::new(tokio::sync::Semaphore::new(1)),
             seed: 1,
         };

@@ -1,5 +1,6 @@
 //! Control streams: one request, one reply.
 
+mod clock_accept;
 mod module_delete;
 mod module_deploy;
 mod module_describe;
@@ -52,6 +53,7 @@ async fn handle(client: &Client, request: Request) -> Result<Response, Error> {
         Request::TopicDescribe { topic } => topic_describe::handle(engine, &topic),
         Request::TopicDelete { topic } => topic_delete::handle(engine, &topic).await,
         Request::Status => Ok(status::handle(engine)),
+        Request::ClockAccept => Ok(clock_accept::handle(engine)),
         Request::ModuleDeploy(deploy) => module_deploy::handle(engine, deploy).await,
         Request::ModuleLs => Ok(module_ls::handle(engine)),
         Request::ModuleDescribe { name } => module_describe::handle(engine, &name),
@@ -71,6 +73,7 @@ fn operation(request: &Request) -> &'static str {
         Request::TopicDescribe { .. } => "topic.describe",
         Request::TopicDelete { .. } => "topic.delete",
         Request::Status => "status",
+        Request::ClockAccept => "clock.accept",
         Request::ModuleDeploy(_) => "module.deploy",
         Request::ModuleLs => "module.ls",
         Request::ModuleDescribe { .. } => "module.describe",

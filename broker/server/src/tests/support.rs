@@ -61,6 +61,7 @@ impl Site {
             create_topics: true,
             topics_on_demand: false,
             compile_apart: false,
+            clock: logmill_engine::clock::Clock::machine(),
             log: logmill_log::Settings::default(),
         }
     }

@@ -93,6 +93,7 @@ fn every_request_comes_back() {
         Request::TopicDescribe { topic: name("t") },
         Request::TopicDelete { topic: name("t") },
         Request::Status,
+        Request::ClockAccept,
         Request::ModuleDeploy(deploy_request()),
         Request::ModuleLs,
         Request::ModuleDescribe { name: deployment() },
@@ -116,6 +117,7 @@ fn every_response_comes_back() {
         journal_bytes: 3,
         disk_free_bytes: u64::MAX,
         durable_csn: 5,
+        clock_jump: Some(logmill_model::ClockJump { wall: Timestamp(9), believed: Timestamp(8) }),
         topics: vec![topic()],
         deployments: vec![deployment()],
     };

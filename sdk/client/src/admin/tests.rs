@@ -66,6 +66,7 @@ fn status() -> BrokerStatus {
         journal_bytes: 3,
         disk_free_bytes: 4,
         durable_csn: 5,
+        clock_jump: None,
         topics: vec![topic()],
         deployments: Vec::new(),
     }
