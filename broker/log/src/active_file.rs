@@ -9,7 +9,7 @@ use std::sync::Arc;
 use logmill_model::{ClusterId, Csn, Epoch, ShardId, Timestamp};
 
 use crate::entry::{EMPTY_TABLE_CRC, ENTRY_HEADER_BYTES, EntryHeader, Kind, SealReason};
-use crate::file_header::{FILE_HEADER_BYTES, FileHeader, Salt};
+use crate::file_header::{FILE_HEADER_BYTES, FileHeader, FileKind, Salt};
 use crate::file_name::{FOLDER, FileName};
 use crate::storage::{Storage, StorageFile, SyncSite};
 use crate::{Error, Settings};
@@ -58,7 +58,9 @@ impl ActiveFile {
         getrandom::fill(&mut salt).map_err(|error| {
             Error::io("draw random bytes for", &path, std::io::Error::other(error.to_string()))
         })?;
-        let header = FileHeader { shard, cluster, salt: Salt(salt), first, epoch, supersedes };
+        let kind = FileKind::Journal;
+        let header =
+            FileHeader { kind, shard, cluster, salt: Salt(salt), first, epoch, supersedes };
         let file = storage.create(&path).map_err(|error| Error::io("create", &path, error))?;
         let mut active = Self {
             path,

@@ -13,7 +13,7 @@
 //! |---:|---:|---|
 //! | 0 | 4 | magic, `LMEN` |
 //! | 4 | 1 | version, 1 |
-//! | 5 | 1 | kind: 1 commit, 2 checkpoint, 3 recovered; a seal: 4 rolled, 5 stopped, 6 superseded |
+//! | 5 | 1 | kind: 1 commit, 2 checkpoint, 3 recovered, 7 block, 8 coverage; a seal: 4 rolled, 5 stopped, 6 superseded, 9 cleaned |
 //! | 6 | 2 | shard |
 //! | 8 | 4 | header CRC: CRC-32C of the file's salt and all the header but this field |
 //! | 12 | 4 | entry CRC of the commit before, 0 for the first |
@@ -40,6 +40,12 @@
 //!
 //! A checkpoint, a seal and a recovery's completion record are bare headers. **They are written
 //! only when all that lies before them in the file is durable**, so a whole one proves that.
+//!
+//! A segment holds blocks, the coverage of its partitions (`coverage.rs`) and its seal. A *block*
+//! looks like a commit, but its appends are those of many commits to one partition, with the
+//! envelopes that they had. CSN and time of all entries of a segment, and the entry CRC in its seal,
+//! are those of the last commit of the files that it was made from: the next file follows that.
+//! Nothing counts a segment before all of it is durable.
 
 use bytes::Bytes;
 use logmill_model::{
@@ -47,6 +53,7 @@ use logmill_model::{
 };
 
 use crate::StoredBatch;
+use crate::coverage::Coverage;
 use crate::file_header::Salt;
 use crate::layout::{array_at, u16_at, u32_at, u64_at};
 
@@ -81,6 +88,10 @@ pub(crate) enum Kind {
     Seal(SealReason),
     /// What this file supersedes has been copied whole.
     Recovered,
+    /// Appends of older commits to one partition.
+    Block,
+    /// Which offsets of which partitions a segment is all there is of.
+    Coverage,
 }
 
 /// Why a file got no more entries.
@@ -92,6 +103,8 @@ pub(crate) enum SealReason {
     Stopped,
     /// A recovery copied what follows into a newer file, which is there.
     Superseded,
+    /// The segment is whole.
+    Cleaned,
 }
 
 impl Kind {
@@ -103,6 +116,9 @@ impl Kind {
             Self::Seal(SealReason::Rolled) => 4,
             Self::Seal(SealReason::Stopped) => 5,
             Self::Seal(SealReason::Superseded) => 6,
+            Self::Block => 7,
+            Self::Coverage => 8,
+            Self::Seal(SealReason::Cleaned) => 9,
         }
     }
 
@@ -114,6 +130,9 @@ impl Kind {
             4 => Self::Seal(SealReason::Rolled),
             5 => Self::Seal(SealReason::Stopped),
             6 => Self::Seal(SealReason::Superseded),
+            7 => Self::Block,
+            8 => Self::Coverage,
+            9 => Self::Seal(SealReason::Cleaned),
             _ => return None,
         })
     }
@@ -196,10 +215,14 @@ impl EntryHeader {
         if self.appends as usize > limits::APPENDS_MAX || length < self.head_bytes() {
             return Err("the entry has more appends than it has room for");
         }
-        if self.kind != Kind::Commit && length != ENTRY_HEADER_BYTES {
-            return Err("only a commit is longer than its header");
+        match self.kind {
+            Kind::Commit | Kind::Block => Ok(()),
+            Kind::Coverage if length == self.head_bytes() => Ok(()),
+            Kind::Checkpoint | Kind::Recovered | Kind::Seal(_) if length == ENTRY_HEADER_BYTES => {
+                Ok(())
+            }
+            _ => Err("an entry of its kind has another length"),
         }
-        Ok(())
     }
 
     /// How much of the entry header and table take.
@@ -282,7 +305,10 @@ impl Table {
 pub(crate) struct Head {
     pub(crate) header: EntryHeader,
     pub(crate) entry_crc: u32,
+    /// The appends of a commit or a block.
     pub(crate) rows: Vec<Row>,
+    /// The table of a coverage.
+    pub(crate) coverage: Vec<Coverage>,
 }
 
 /// What some bytes are, as far as they go.
@@ -310,10 +336,19 @@ impl Head {
         if crc32c::crc32c(table) != header.table_crc {
             return DecodedHead::Bad("the checksum of the entry's table is wrong");
         }
-        let rows = table.chunks_exact(ROW_BYTES).map(|row| Row::decode(&array_at(row, 0)));
-        match rows.collect() {
-            Ok(rows) => DecodedHead::Head(Self { header, entry_crc, rows }),
-            Err(_) => DecodedHead::Bad("its table breaks the layout"),
+        let table = table.chunks_exact(ROW_BYTES).map(|row| array_at(row, 0));
+        let mut head = Self { header, entry_crc, rows: Vec::new(), coverage: Vec::new() };
+        let read = if header.kind == Kind::Coverage {
+            table
+                .map(|row| Coverage::decode(&row))
+                .collect::<Option<_>>()
+                .map(|it| head.coverage = it)
+        } else {
+            table.map(|row| Row::decode(&row).ok()).collect::<Option<_>>().map(|it| head.rows = it)
+        };
+        match read {
+            Some(()) => DecodedHead::Head(head),
+            None => DecodedHead::Bad("its table breaks the layout"),
         }
     }
 

@@ -1,4 +1,5 @@
-//! The head of a journal file: what it belongs to, and the salt that makes its entries its own.
+//! The head of a file of the log: what it is, what it belongs to, and the salt that makes its entries
+//! its own.
 //!
 //! # Layout, version 1: 4096 bytes (little-endian)
 //!
@@ -12,14 +13,14 @@
 //! |---:|---:|---|
 //! | 0 | 8 | magic, `LOGMILLJ` |
 //! | 8 | 1 | format version, 1 |
-//! | 9 | 1 | 0 |
+//! | 9 | 1 | kind: 0 journal, 1 segment |
 //! | 10 | 2 | shard |
 //! | 12 | 4 | 0 |
 //! | 16 | 16 | cluster id |
 //! | 32 | 16 | salt: random, never sent out |
-//! | 48 | 8 | CSN of the first entry |
+//! | 48 | 8 | CSN of the first entry; of a segment, that of the first file that it was made from |
 //! | 56 | 8 | epoch: the start that made the file |
-//! | 64 | 8 | supersedes: 0, or the CSN from which on this file replaces all older ones |
+//! | 64 | 8 | supersedes: 0, or the CSN from which on this file replaces all older ones; 0 in a segment |
 //! | 72 | 4 | 0 |
 //! | 76 | 4 | CRC-32C of the 76 bytes before |
 //!
@@ -51,9 +52,36 @@ impl std::fmt::Debug for Salt {
     }
 }
 
+/// What a file of the log is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FileKind {
+    /// Commits, in the order in which they were made.
+    Journal,
+    /// What the cleaner kept of older files, sorted by partition.
+    Segment,
+}
+
+impl FileKind {
+    fn code(self) -> u8 {
+        match self {
+            Self::Journal => 0,
+            Self::Segment => 1,
+        }
+    }
+
+    fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::Journal),
+            1 => Some(Self::Segment),
+            _ => None,
+        }
+    }
+}
+
 /// The fields of a file header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileHeader {
+    pub(crate) kind: FileKind,
     pub(crate) shard: ShardId,
     pub(crate) cluster: ClusterId,
     pub(crate) salt: Salt,
@@ -77,6 +105,7 @@ impl FileHeader {
         let mut fields = [0; FIELDS_BYTES];
         fields[..8].copy_from_slice(&MAGIC);
         fields[8] = FORMAT_VERSION;
+        fields[9] = self.kind.code();
         fields[10..12].copy_from_slice(&self.shard.0.to_le_bytes());
         fields[16..32].copy_from_slice(&self.cluster.0);
         fields[32..48].copy_from_slice(&self.salt.0);
@@ -117,8 +146,10 @@ impl FileHeader {
         {
             return DecodedFileHeader::Bad;
         }
+        let Some(kind) = FileKind::from_code(fields[9]) else { return DecodedFileHeader::Bad };
         let supersedes = u64_at(fields, 64);
         DecodedFileHeader::Header(Self {
+            kind,
             shard: ShardId(u16_at(fields, 10)),
             cluster: ClusterId(array_at(fields, 16)),
             salt: Salt(array_at(fields, 32)),
@@ -135,6 +166,7 @@ mod tests {
 
     fn example() -> FileHeader {
         FileHeader {
+            kind: FileKind::Journal,
             shard: ShardId(0x21),
             cluster: ClusterId([0x11; 16]),
             salt: Salt([0x22; 16]),
@@ -158,6 +190,14 @@ mod tests {
         assert_eq!(bytes[..80], golden);
         assert_eq!(bytes[2048..2128], golden);
         assert!(bytes[80..2048].iter().chain(&bytes[2128..]).all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn a_segment_says_that_it_is_one() {
+        let segment = FileHeader { kind: FileKind::Segment, supersedes: None, ..example() };
+        let bytes = segment.encode();
+        assert_eq!(bytes[9], 1);
+        assert_eq!(FileHeader::decode(&bytes), DecodedFileHeader::Header(segment));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod active_file;
+mod coverage;
 mod entry;
 mod error;
 pub mod faulty;

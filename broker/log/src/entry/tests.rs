@@ -42,9 +42,13 @@ fn header(kind: Kind, length: usize, appends: usize, table_crc: u32) -> EntryHea
 }
 
 fn encode(appends: &[StoredBatch], salt: Salt) -> (Vec<u8>, u32) {
+    encode_as(Kind::Commit, appends, salt)
+}
+
+fn encode_as(kind: Kind, appends: &[StoredBatch], salt: Salt) -> (Vec<u8>, u32) {
     let table = Table::of(appends);
     let (whole, padding) = table.entry_bytes();
-    let (head, crc) = header(Kind::Commit, whole, appends.len(), table.crc).encode(salt);
+    let (head, crc) = header(kind, whole, appends.len(), table.crc).encode(salt);
     let mut bytes = head.to_vec();
     bytes.extend(&table.bytes);
     appends.iter().for_each(|append| bytes.extend(append.batch.bytes()));
@@ -90,6 +94,7 @@ fn other_kinds_are_bare_headers() {
         (Kind::Seal(SealReason::Rolled), 4),
         (Kind::Seal(SealReason::Stopped), 5),
         (Kind::Seal(SealReason::Superseded), 6),
+        (Kind::Seal(SealReason::Cleaned), 9),
     ] {
         let header = header(kind, ENTRY_HEADER_BYTES, 0, EMPTY_TABLE_CRC);
         let (bytes, _) = header.encode(SALT);
@@ -98,6 +103,38 @@ fn other_kinds_are_bare_headers() {
         assert_eq!(head.header, header);
         assert!(batches.is_empty());
     }
+}
+
+#[test]
+fn a_block_holds_appends_as_a_commit_does() {
+    let partition = PartitionId::new(TopicId(0x77), 0x66);
+    let appends = [stored(partition, 0, Csn(0x11), b"a"), stored(partition, 7, Csn(0x22), b"b")];
+    let (bytes, _) = encode_as(Kind::Block, &appends, SALT);
+    assert_eq!(bytes[5], 7);
+    let (head, batches) = decode(&bytes, SALT).unwrap();
+    assert_eq!((head.header.kind, &batches[..]), (Kind::Block, &appends[..]));
+}
+
+#[test]
+fn a_coverage_is_a_table_of_partitions() {
+    let mut row = [0; ROW_BYTES];
+    (row[0], row[8], row[16], row[24]) = (0x77, 0x66, 0x11, 0x22);
+    let table = [row, row].concat();
+    let length = ENTRY_HEADER_BYTES + table.len();
+    let (head, _) = header(Kind::Coverage, length, 2, crc32c::crc32c(&table)).encode(SALT);
+    assert_eq!(head[5], 8);
+    let bytes = [&head[..], &table].concat();
+    let DecodedHead::Head(head) = Head::decode(&bytes, SALT) else { panic!("it is a coverage") };
+    let expected = Coverage {
+        partition: PartitionId::new(TopicId(0x77), 0x66),
+        base: Offset(0x11),
+        end: Offset(0x22),
+        compacted: false,
+    };
+    assert_eq!((head.rows.len(), head.coverage), (0, vec![expected; 2]));
+    let (short, _) = header(Kind::Coverage, length + 8, 2, crc32c::crc32c(&table)).encode(SALT);
+    let bytes = [&short[..], &table, &[0; 8]].concat();
+    assert!(matches!(Head::decode(&bytes, SALT), DecodedHead::Bad(_)));
 }
 
 #[test]
@@ -165,7 +202,7 @@ proptest! {
         if honest && bytes.len() >= 6 {
             bytes[..4].copy_from_slice(&MAGIC);
             bytes[4] = VERSION;
-            bytes[5] = bytes[5] % 6 + 1;
+            bytes[5] = bytes[5] % 9 + 1;
         }
         if let DecodedHead::Needs(more) = Head::decode(&bytes, SALT) {
             prop_assert!(more > bytes.len() && more <= limits::COMMIT_BYTES_MAX);

@@ -6,7 +6,9 @@ use logmill_model::{Epoch, ShardId};
 
 use super::window::Window;
 use crate::Error;
-use crate::file_header::{DecodedFileHeader, FILE_HEADER_BYTES, FORMAT_VERSION, FileHeader};
+use crate::file_header::{
+    DecodedFileHeader, FILE_HEADER_BYTES, FORMAT_VERSION, FileHeader, FileKind,
+};
 use crate::file_name::{FOLDER, FileName, SUFFIX};
 use crate::storage::{Storage, StorageFile};
 
@@ -87,6 +89,9 @@ fn read_file(storage: &dyn Storage, name: FileName) -> Result<Found, Error> {
     let filled = file.read_at(&mut bytes, 0).map_err(|error| Error::io("read", &path, error))?;
     match FileHeader::decode(&bytes[..filled]) {
         DecodedFileHeader::Header(header) => {
+            if header.kind != FileKind::Journal {
+                return Err(Error::foreign(&path, "it is a segment"));
+            }
             if (header.first, header.epoch) != (name.first, name.epoch) {
                 return Err(Error::foreign(&path, "its header is not the one of its name"));
             }

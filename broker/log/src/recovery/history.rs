@@ -232,7 +232,7 @@ fn is_sealed(scan: &mut Scan<'_>) -> Result<bool, Error> {
         match scan.peek()? {
             Some(Kind::Seal(_)) => return Ok(true),
             Some(Kind::Checkpoint | Kind::Recovered) => _ = scan.next()?,
-            Some(Kind::Commit) | None => return Ok(false),
+            Some(Kind::Commit | Kind::Block | Kind::Coverage) | None => return Ok(false),
         }
     }
 }

@@ -67,6 +67,9 @@ impl<'a> Scan<'a> {
             Ok(head) => head,
             Err(what) => return Ok(Next::Bad(what)),
         };
+        if matches!(head.header.kind, Kind::Block | Kind::Coverage) {
+            return Err(self.corrupt("a journal has no entry of a segment".to_owned()));
+        }
         if head.header.kind != Kind::Commit {
             self.check_mark(&head)?;
             self.accept(&head);
