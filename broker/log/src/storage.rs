@@ -6,46 +6,14 @@
 //! no implementation promises more. A sync that failed is never tried again by who calls it.
 
 mod disk;
+mod sync_site;
 
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 
 pub use disk::DiskStorage;
-
-/// Where in the code a sync stands. Each place has a name of its own, so that a test can switch it
-/// off and prove that it is needed, and so that a failure says what failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SyncSite(pub &'static str);
-
-impl SyncSite {
-    /// A group of entries, before they are visible and acknowledged.
-    pub const GROUP: Self = Self("group of entries");
-    /// The checkpoint of an idle journal.
-    pub const CHECKPOINT: Self = Self("checkpoint");
-    /// The seal of a journal file.
-    pub const SEAL: Self = Self("seal");
-    /// The header of a new journal file.
-    pub const HEADER: Self = Self("file header");
-    /// The name of a new journal file.
-    pub const JOURNAL_FOLDER: Self = Self("journal folder");
-    /// The names of the folders in the data directory.
-    pub const ROOT_FOLDER: Self = Self("data directory");
-    /// Recovery's copies of unproven entries.
-    pub const COPIES: Self = Self("recovered entries");
-    /// The record that says that recovery's copies are complete.
-    pub const COMPLETION: Self = Self("recovery's completion record");
-    /// What recovery cut off, kept beside.
-    pub const TORN: Self = Self("torn bytes");
-    /// Recovery's removal of files that hold nothing.
-    pub const REMOVAL: Self = Self("removal of empty files");
-}
-
-impl fmt::Display for SyncSite {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
+pub use sync_site::SyncSite;
 
 /// A data directory.
 pub trait Storage: Send + Sync + fmt::Debug {
