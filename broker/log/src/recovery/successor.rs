@@ -136,14 +136,8 @@ pub(super) fn end_old_files(
         let JournalFile { path, header, .. } = &tail.file;
         seal_superseded(storage, path, header, tail.proven, tail.proven_end)?;
     }
-    let gone: Vec<&String> = dead.iter().chain(&history.empty).collect();
-    if gone.is_empty() {
-        return Ok(());
-    }
-    gone.into_iter().try_for_each(|path| remove(storage, path))?;
-    storage
-        .sync_folder(FOLDER, SyncSite::REMOVAL)
-        .map_err(|error| Error::sync(SyncSite::REMOVAL, FOLDER, error))
+    // One that a power cut brings back is as dead or empty as before, and goes with the next start.
+    dead.iter().chain(&history.empty).try_for_each(|path| remove(storage, path))
 }
 
 fn remove(storage: &dyn Storage, path: &str) -> Result<(), Error> {

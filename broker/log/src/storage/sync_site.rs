@@ -39,8 +39,6 @@ sync_sites! {
     COMPLETION = "recovery's completion record";
     /// What recovery cut off, kept beside.
     TORN = "torn bytes";
-    /// Recovery's removal of files that hold nothing.
-    REMOVAL = "removal of empty files";
 }
 
 impl fmt::Display for SyncSite {
