@@ -64,6 +64,7 @@ mod tests {
             http: ([127, 0, 0, 1], 1).into(),
             fingerprint: "ab".into(),
             token: Some("t".into()),
+            data: "/d".into(),
         }
     }
 

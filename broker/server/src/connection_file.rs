@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -21,6 +21,8 @@ pub struct ConnectionFile {
     /// are accepted, since the server knows only their hashes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+    /// The data directory, for programs on the same machine.
+    pub data: PathBuf,
 }
 
 impl fmt::Debug for ConnectionFile {
@@ -30,6 +32,7 @@ impl fmt::Debug for ConnectionFile {
             .field("address", &self.address)
             .field("http", &self.http)
             .field("fingerprint", &self.fingerprint)
+            .field("data", &self.data)
             .finish_non_exhaustive()
     }
 }
@@ -40,7 +43,8 @@ impl ConnectionFile {
     /// # Errors
     /// [`Error::File`].
     pub fn write(&self, path: &Path) -> Result<(), Error> {
-        let mut json = serde_json::to_vec(self).expect("addresses and text are always JSON");
+        let mut json = serde_json::to_vec(self)
+            .map_err(|cause| Error::file("describe the broker in", path, cause.into()))?;
         json.push(b'\n');
         private_file::write(path, &json)
     }
@@ -70,11 +74,12 @@ mod tests {
             http: reachable("[::]:8".parse().unwrap()),
             fingerprint: "ab".to_owned(),
             token: Some("t".to_owned()),
+            data: "/d".into(),
         };
         file.write(&path).unwrap();
         assert_eq!(
             private_file::read(&path).unwrap().unwrap(),
-            "{\"address\":\"127.0.0.1:7\",\"http\":\"[::1]:8\",\"fingerprint\":\"ab\",\"token\":\"t\"}\n"
+            "{\"address\":\"127.0.0.1:7\",\"http\":\"[::1]:8\",\"fingerprint\":\"ab\",\"token\":\"t\",\"data\":\"/d\"}\n"
         );
         file.token = None;
         file.write(&path).unwrap();

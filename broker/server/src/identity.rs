@@ -27,15 +27,19 @@ impl Identity {
         let pem = match private_file::read(path)? {
             Some(pem) => pem,
             None => {
-                let pem = self_signed().map_err(|cause| Error::Make {
-                    what: "certificate",
-                    cause: cause.to_string(),
-                })?;
+                let pem = made_pem()?;
                 private_file::write(path, pem.as_bytes())?;
                 pem
             }
         };
         Self::of(path, &pem, path, &pem)
+    }
+
+    /// A self-signed certificate that is kept nowhere.
+    pub(crate) fn passing() -> Result<Self, Error> {
+        let pem = made_pem()?;
+        let nowhere = Path::new("the certificate in memory");
+        Self::of(nowhere, &pem, nowhere, &pem)
     }
 
     /// The operator's certificate and key.
@@ -75,6 +79,10 @@ impl Identity {
         tls.send_tls13_tickets = 0;
         Ok(tls)
     }
+}
+
+fn made_pem() -> Result<String, Error> {
+    self_signed().map_err(|cause| Error::Make { what: "certificate", cause: cause.to_string() })
 }
 
 fn self_signed() -> Result<String, rcgen::Error> {

@@ -11,6 +11,7 @@
 //! | the engine says no | `fault.rs` |
 //! | a monitor asks | `http.rs`, `metrics.rs` |
 //! | start and stop | `server.rs` |
+//! | a benchmark measures the network alone | `raw.rs` |
 //!
 //! **This crate decides nothing that outlives a stream**: what is durable is the engine's, and what
 //! is on the wire is `logmill-wire`'s. Memory that a client can make it hold is bounded in
@@ -42,10 +43,12 @@ mod hex;
 mod http;
 mod limits;
 mod metrics;
+mod raw;
 
 pub use config::{Config, Flags, Settings};
 pub use connection_file::ConnectionFile;
 pub use error::Error;
+pub use raw::{RawConnection, RawEndpoint};
 pub use server::{Server, create_data_directory, serve};
 
 #[cfg(test)]

@@ -144,8 +144,14 @@ fn listen(
     let address =
         socket.local_addr().map_err(|cause| Error::Listen { address: settings.listen, cause })?;
     let endpoint = transport::endpoint(identity.into_tls(logmill_wire::ALPN)?, socket, address)?;
-    let connection =
-        ConnectionFile { address: reachable(address), http: reachable(http), fingerprint, token };
+    let data = settings.data.canonicalize();
+    let connection = ConnectionFile {
+        address: reachable(address),
+        http: reachable(http),
+        fingerprint,
+        token,
+        data: data.map_err(|cause| Error::file("find", &settings.data, cause))?,
+    };
     connection.write(&settings.data.join(CONNECTION_FILE))?;
     let broker = Arc::new(Broker::new(engine.clone(), tokens, settings, stopping));
     Ok((endpoint, address, connection, broker))

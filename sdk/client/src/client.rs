@@ -55,17 +55,9 @@ impl Client {
     }
 
     async fn establish(options: &ConnectOptions) -> Result<Self, Error> {
-        let remote = resolve(options).await?;
-        let refused = Refused::default();
-        let tls = tls::client_config(&options.trust, &refused)?;
-        let endpoint = transport::endpoint(remote)?;
-        let config = transport::client_config(tls, remote)?;
-        let connection = endpoint
-            .connect_with(config, remote, host_of(&options.address))
-            .map_err(|error| failed(options, error.to_string()))?
-            .await
-            .map_err(|error| handshake_failed(options, &refused, error))?;
+        let (endpoint, connection) = shake_hands(options).await?;
         let welcome = hello(&connection, options).await?;
+        let remote = connection.remote_address();
         tracing::debug!(address = %remote, server = %welcome.server, epoch = %welcome.epoch, "connected");
         Ok(Self { inner: Arc::new(Inner { endpoint, connection, welcome }) })
     }
@@ -121,6 +113,21 @@ impl Client {
     pub(crate) fn connection(&self) -> &Connection {
         &self.inner.connection
     }
+}
+
+/// Connects, with TLS and nothing else.
+pub(crate) async fn shake_hands(options: &ConnectOptions) -> Result<(Endpoint, Connection), Error> {
+    let remote = resolve(options).await?;
+    let refused = Refused::default();
+    let tls = tls::client_config(&options.trust, &refused)?;
+    let endpoint = transport::endpoint(remote)?;
+    let config = transport::client_config(tls, remote)?;
+    let connection = endpoint
+        .connect_with(config, remote, host_of(&options.address))
+        .map_err(|error| failed(options, error.to_string()))?
+        .await
+        .map_err(|error| handshake_failed(options, &refused, error))?;
+    Ok((endpoint, connection))
 }
 
 async fn resolve(options: &ConnectOptions) -> Result<SocketAddr, Error> {

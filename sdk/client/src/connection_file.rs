@@ -1,7 +1,7 @@
 //! `connection.json`: where a broker on this machine is, and how to get in.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -30,6 +30,9 @@ pub struct ConnectionFile {
     pub fingerprint: Fingerprint,
     /// What lets a client in.
     pub token: String,
+    /// The broker's data directory, on the machine that the broker is on.
+    #[serde(default)]
+    pub data: Option<PathBuf>,
     /// Where the file lies.
     #[serde(skip)]
     pub path: String,
@@ -59,6 +62,7 @@ impl std::fmt::Debug for ConnectionFile {
             .field("address", &self.address)
             .field("http", &self.http)
             .field("fingerprint", &self.fingerprint)
+            .field("data", &self.data)
             .field("path", &self.path)
             .finish_non_exhaustive()
     }

@@ -37,6 +37,7 @@ mod fake_broker;
 mod fingerprint;
 mod options;
 mod producer;
+mod raw;
 mod stream;
 mod subscriber;
 mod tls;
@@ -49,6 +50,8 @@ pub use error::Error;
 pub use fingerprint::Fingerprint;
 pub use options::{ConnectOptions, Trust};
 pub use producer::{Ack, Producer, ProducerOptions, Ticket};
+#[doc(hidden)]
+pub use raw::RawConnection;
 pub use subscriber::{ConsumedBatch, ConsumedRecord, SubscribeOptions, Subscriber};
 
 pub use logmill_model::{

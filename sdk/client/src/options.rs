@@ -1,5 +1,6 @@
 //! Where to connect to, whom to trust there, and who is asking.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
@@ -54,6 +55,7 @@ pub struct ConnectOptions {
     pub(crate) client_name: String,
     pub(crate) timeout: Duration,
     pub(crate) origin: String,
+    pub(crate) data: Option<PathBuf>,
 }
 
 impl ConnectOptions {
@@ -67,6 +69,7 @@ impl ConnectOptions {
             client_name: concat!("logmill-client/", env!("CARGO_PKG_VERSION")).to_owned(),
             timeout: TIMEOUT,
             origin: "as given".to_owned(),
+            data: None,
         }
     }
 
@@ -89,6 +92,13 @@ impl ConnectOptions {
         &self.address
     }
 
+    /// The broker's data directory, where its connection file says it: on this machine only when
+    /// the broker is.
+    #[must_use]
+    pub fn data(&self) -> Option<&Path> {
+        self.data.as_deref()
+    }
+
     /// Who says where the broker is: a file, an option.
     pub(crate) fn origin(self, origin: impl Into<String>) -> Self {
         Self { origin: origin.into(), ..self }
@@ -97,7 +107,8 @@ impl ConnectOptions {
 
 impl From<ConnectionFile> for ConnectOptions {
     fn from(file: ConnectionFile) -> Self {
-        Self::new(file.address, Trust::Fingerprint(file.fingerprint), file.token).origin(file.path)
+        let options = Self::new(file.address, Trust::Fingerprint(file.fingerprint), file.token);
+        Self { data: file.data, ..options.origin(file.path) }
     }
 }
 
@@ -110,6 +121,7 @@ impl std::fmt::Debug for ConnectOptions {
             .field("client_name", &self.client_name)
             .field("timeout", &self.timeout)
             .field("origin", &self.origin)
+            .field("data", &self.data)
             .finish_non_exhaustive()
     }
 }
