@@ -4,6 +4,7 @@ use crate::{Failure, Session};
 
 /// The broker's clock
 #[derive(Debug, clap::Subcommand)]
+#[command(after_help = "Example:\n  logmill clock accept")]
 pub(crate) enum Verb {
     /// Make the broker believe its machine's clock, after that was set by more than an hour
     ///
