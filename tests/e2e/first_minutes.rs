@@ -78,6 +78,8 @@ async fn the_readme_runs_as_it_stands() {
         dead.stdout.contains("nobody to greet").then_some(())
     })
     .await;
+    let bench = run(folder, "logmill bench produce --records 100000").await;
+    assert!(bench.stdout.contains("raw disk"), "{bench}");
     let second = Ran::of(&mut logmill(folder, "logmill dev"), b"").await;
     second.refused(1, "a broker runs for this folder already");
     assert!(dev.interrupt().await.success());

@@ -1,12 +1,15 @@
-//! A broker in this process: the one behind `serve` and `dev`.
+//! A broker in this process: the one behind `serve`, `dev`, and `bench` where none is found.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use logmill_client::{ConnectOptions, Trust};
 use logmill_engine::Options;
 use logmill_engine::clock::Clock;
 use logmill_log::storage::DiskStorage;
-use logmill_server::{Server, Settings};
+use logmill_server::{Config, Server, Settings};
+use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{Failure, Hooks};
@@ -18,6 +21,56 @@ pub(crate) enum MissingTopics {
     Refuse,
     /// It is made.
     Create,
+}
+
+/// Where the data lies, and whether it outlives the command.
+#[derive(Debug)]
+pub(crate) enum Data {
+    Kept(PathBuf),
+    Temporary(TempDir),
+}
+
+impl Data {
+    /// The directory that was wished for, or a temporary one whose name begins with `prefix`.
+    pub(crate) fn of(wish: Option<PathBuf>, prefix: &str) -> Result<Self, Failure> {
+        Ok(match wish {
+            Some(path) => Self::Kept(path),
+            None => Self::temporary(&std::env::temp_dir(), prefix)?,
+        })
+    }
+
+    /// A temporary one in this folder.
+    pub(crate) fn temporary(folder: &Path, prefix: &str) -> Result<Self, Failure> {
+        let made = tempfile::Builder::new().prefix(prefix).tempdir_in(folder);
+        let made =
+            made.with_context(|| format!("can't make a temporary folder in {}", folder.display()))?;
+        Ok(Self::Temporary(made))
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        match self {
+            Self::Kept(path) => path.clone(),
+            Self::Temporary(folder) => folder.path().to_owned(),
+        }
+    }
+}
+
+/// Settings of a broker that belongs to this command: on loopback, and on ports of its own choice.
+pub(crate) fn private_settings(data: &Data) -> Result<Settings, Failure> {
+    let config = Config {
+        listen: ([127, 0, 0, 1], 0).into(),
+        http: ([127, 0, 0, 1], 0).into(),
+        ..Config::new(data.path())
+    };
+    Ok(Settings::check(config).map_err(anyhow::Error::from)?)
+}
+
+/// How to connect to a broker of this process.
+pub(crate) fn options_of(server: &Server) -> Result<ConnectOptions, Failure> {
+    let connection = server.connection();
+    let trust = Trust::Fingerprint(connection.fingerprint.parse()?);
+    let token = connection.token.clone().unwrap_or_default();
+    Ok(ConnectOptions::new(connection.address.to_string(), trust, token))
 }
 
 /// Starts a broker. When this returns, clients can connect.

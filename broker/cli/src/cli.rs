@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
-use crate::verbs::{clock, consume, demo, dev, dlq, module, produce, serve, status, topic};
+use crate::verbs::{bench, clock, consume, demo, dev, dlq, module, produce, serve, status, topic};
 use crate::{Failure, Hooks, Output, OutputFormat, Session, logging};
 
 /// A durable log broker that runs your WebAssembly modules
@@ -54,6 +54,8 @@ enum Verb {
     Module(module::Verb),
     #[command(subcommand)]
     Dlq(dlq::Verb),
+    #[command(subcommand)]
+    Bench(bench::Verb),
 }
 
 /// Why there is no command to run.
@@ -112,6 +114,7 @@ impl Verb {
             Self::Consume(args) => args.run(session).await,
             Self::Module(verb) => verb.run(session).await,
             Self::Dlq(verb) => verb.run(session).await,
+            Self::Bench(verb) => verb.run(session).await,
         }
     }
 }
@@ -197,6 +200,9 @@ mod tests {
             "logmill module versions m",
             "logmill module deploy m m.wasm --on t --order key",
             "logmill dlq redrive m",
+            "logmill bench consume",
+            "logmill bench roundtrip",
+            "logmill bench module",
         ] {
             assert!(matches!(read(line), Err(Unread::Wrong(Failure::Usage(_)))), "{line}");
         }

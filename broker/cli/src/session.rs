@@ -27,9 +27,19 @@ impl Session {
         if let Some(client) = &self.client {
             return Ok(client.clone());
         }
-        let options = ConnectOptions::discover(self.connect.as_deref())?;
+        let options = self.discover()?;
         let client = Client::connect(options.client_name("logmill")).await?;
         Ok(self.client.insert(client).clone())
+    }
+
+    /// How to connect to the broker that was named, else to the nearest.
+    pub(crate) fn discover(&self) -> Result<ConnectOptions, logmill_client::Error> {
+        ConnectOptions::discover(self.connect.as_deref())
+    }
+
+    /// The broker that was named on the command line.
+    pub(crate) fn named(&self) -> Option<&str> {
+        self.connect.as_deref()
     }
 
     /// Talks to a broker that this command has started.

@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use logmill_client::{Client, ConnectOptions, ConnectionFile, Trust};
-use logmill_server::{Config, Server, Settings};
-use tempfile::TempDir;
+use logmill_client::{Client, ConnectOptions, ConnectionFile};
+use logmill_server::Server;
 
-use crate::broker::{self, MissingTopics, Stop};
+use crate::broker::{self, Data, MissingTopics, Stop};
 use crate::connection_file::Announcement;
 use crate::project::Target;
 use crate::{Failure, Session};
@@ -34,33 +33,6 @@ pub(crate) struct Args {
     data: Option<PathBuf>,
 }
 
-/// Where the data lies, and whether it outlives the command.
-enum Data {
-    Kept(PathBuf),
-    Temporary(TempDir),
-}
-
-impl Data {
-    fn of(wish: Option<PathBuf>) -> Result<Self, Failure> {
-        Ok(match wish {
-            Some(path) => Self::Kept(path),
-            None => Self::Temporary(
-                tempfile::Builder::new()
-                    .prefix("logmill-dev-")
-                    .tempdir()
-                    .context("can't make a temporary folder")?,
-            ),
-        })
-    }
-
-    fn path(&self) -> PathBuf {
-        match self {
-            Self::Kept(path) => path.clone(),
-            Self::Temporary(folder) => folder.path().to_owned(),
-        }
-    }
-}
-
 impl Args {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
         // Looked at first, so that a wrong path starts nothing.
@@ -68,13 +40,8 @@ impl Args {
         let here = std::env::current_dir().context("can't tell the current folder")?;
         refuse_second(&here).await?;
         let mut stop = Stop::on_signals()?;
-        let data = Data::of(self.data)?;
-        let config = Config {
-            listen: ([127, 0, 0, 1], 0).into(),
-            http: ([127, 0, 0, 1], 0).into(),
-            ..Config::new(data.path())
-        };
-        let settings = Settings::check(config).map_err(anyhow::Error::from)?;
+        let data = Data::of(self.data, "logmill-dev-")?;
+        let settings = broker::private_settings(&data)?;
         let server = broker::start(settings, MissingTopics::Create, &session.hooks).await?;
         let announced = Announcement::in_project(&here, server.connection())?;
         let done = work(session, &server, &data, target, &mut stop).await;
@@ -118,7 +85,8 @@ async fn work(
     let development = async {
         match target {
             Some(target) => {
-                session.use_client(connect(server).await?);
+                let options = broker::options_of(server)?.client_name("logmill dev");
+                session.use_client(Client::connect(options).await?);
                 Development::begin(session, target).await?.go_on(session).await
             }
             None => std::future::pending().await,
@@ -129,12 +97,4 @@ async fn work(
         () = stop.asked() => Ok(()),
         failure = server.engine().failed() => Err(anyhow::anyhow!("the journal failed: {failure}").into()),
     }
-}
-
-async fn connect(server: &Server) -> Result<Client, Failure> {
-    let connection = server.connection();
-    let trust = Trust::Fingerprint(connection.fingerprint.parse()?);
-    let token = connection.token.clone().unwrap_or_default();
-    let options = ConnectOptions::new(connection.address.to_string(), trust, token);
-    Ok(Client::connect(options.client_name("logmill dev")).await?)
 }
