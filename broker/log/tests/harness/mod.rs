@@ -176,8 +176,13 @@ impl Running {
 
     /// Appends the next commit; it is not durable yet.
     pub(crate) fn append(&mut self) {
-        let csn = self.next;
-        let entry = entry(csn, &mut self.ends);
+        let entry = entry(self.next, &mut self.ends);
+        self.append_entry(entry);
+    }
+
+    /// Appends this commit; it is not durable yet.
+    pub(crate) fn append_entry(&mut self, entry: NewEntry) {
+        let csn = entry.csn;
         let touched: Vec<PartitionId> = entry.appends.iter().map(|a| a.partition).collect();
         let (tell, log, seen) = (self.tell.clone(), self.log.clone(), Arc::clone(&self.seen));
         let done = Box::new(move |durability| {
