@@ -1,21 +1,18 @@
-//! Deploying, pausing, resuming, deleting and describing deployments.
+//! Deploying, pausing, resuming and deleting deployments.
 
+mod describe;
 mod settings;
 
 use std::collections::BTreeSet;
 
-use logmill_model::internal::{
-    CatalogRecord, CursorRecord, DeploymentRecord, FailedAttempts, VersionRecord,
-};
+use logmill_model::internal::{CatalogRecord, CursorRecord, DeploymentRecord, VersionRecord};
 use logmill_model::{
-    Counts, DeployRequest, Deployed, DeploymentDescription, DeploymentId, DeploymentName,
-    DeploymentState, DeploymentStatus, LaneDescription, LaneId, ModuleLogLine, Offset, Position,
-    Precondition, StartOffset, Timestamp, TopicName, World,
+    Counts, DeployRequest, Deployed, DeploymentId, DeploymentName, DeploymentState, LaneId, Offset,
+    Position, Precondition, StartOffset, TopicName, World,
 };
 use logmill_wasm::Module;
 
 use crate::catalog::Catalog;
-use crate::deployments::Condition;
 use crate::handler::Guest;
 use crate::parts::CatalogChange;
 use crate::{Engine, Error};
@@ -243,88 +240,6 @@ impl Engine {
         }
         deleted
     }
-
-    /// All deployments, by name.
-    #[must_use]
-    pub fn describe_deployments(&self) -> Vec<DeploymentDescription> {
-        let catalog = self.parts().views.catalog();
-        catalog.deployments().filter_map(|(name, _)| self.describe(&catalog, name)).collect()
-    }
-
-    /// One deployment.
-    ///
-    /// # Errors
-    /// [`Error::UnknownDeployment`].
-    pub fn describe_deployment(
-        &self,
-        name: &DeploymentName,
-    ) -> Result<DeploymentDescription, Error> {
-        let catalog = self.parts().views.catalog();
-        self.describe(&catalog, name).ok_or_else(|| Error::UnknownDeployment(name.clone()))
-    }
-
-    fn describe(&self, catalog: &Catalog, name: &DeploymentName) -> Option<DeploymentDescription> {
-        let record = catalog.deployment(name)?;
-        let version = catalog.active_version(name)?;
-        let running = self.deployments().get(name);
-        let condition = running.as_ref().map_or(Condition::Compiling, |it| it.condition());
-        let (state, reason) = match (&record.state, condition) {
-            (_, Condition::Failed(reason)) => (DeploymentStatus::Failed, Some(reason)),
-            (DeploymentState::Paused { reason }, _) => {
-                (DeploymentStatus::Paused, Some(reason.clone()))
-            }
-            (DeploymentState::Running, Condition::Compiling) => (DeploymentStatus::Compiling, None),
-            (DeploymentState::Running, Condition::Ready(_)) => (DeploymentStatus::Running, None),
-        };
-        let (mut counts, mut lanes) = (Counts::default(), Vec::new());
-        for (lane, cursor) in self.parts().views.lanes_of(record.id) {
-            counts.add(&cursor.counts);
-            let Some(topic) = catalog.topic_name(lane.source.topic) else { continue };
-            let status = running.as_ref().and_then(|it| it.lane_status(lane)).unwrap_or_default();
-            lanes.push(LaneDescription {
-                topic: topic.clone(),
-                partition: lane.source.index,
-                cursor: cursor.next,
-                lag: cursor.next.distance_to(self.parts().log.end_offset(lane.source)),
-                parked: u64::from(cursor.failed.is_some()),
-                in_flight: status.in_flight,
-                waiting: status.waiting.or_else(|| {
-                    let failed = cursor.failed.as_ref()?;
-                    Some(waits_for(cursor.next, failed, self.parts().clock.now()))
-                }),
-            });
-        }
-        Some(DeploymentDescription {
-            name: name.clone(),
-            world: record.world,
-            state,
-            reason,
-            active_version: record.active_version,
-            digest: version.digest,
-            settings: version.settings.clone(),
-            limits: record.limits,
-            sources: version.settings.on.clone(),
-            lanes,
-            counts,
-        })
-    }
-
-    /// Lines of a deployment's log after number `after`, at most `max`; with `wait`, waits until
-    /// there is one.
-    ///
-    /// # Errors
-    /// [`Error::UnknownDeployment`].
-    pub async fn module_log(
-        &self,
-        name: &DeploymentName,
-        after: Option<u64>,
-        max: usize,
-        wait: bool,
-    ) -> Result<Vec<ModuleLogLine>, Error> {
-        let unknown = || Error::UnknownDeployment(name.clone());
-        let log = std::sync::Arc::clone(&self.deployments().get(name).ok_or_else(unknown)?.log);
-        Ok(if wait { log.next(after, max).await } else { log.read(after, max) })
-    }
 }
 
 /// Does all of it, also when whoever asked is gone half-way: lanes that were stopped for a change
@@ -334,15 +249,6 @@ async fn to_its_end<T: Send + 'static>(
 ) -> Result<T, Error> {
     let done = tokio::spawn(change).await;
     done.map_err(|_| Error::Panicked("a change of a deployment did not come to its end"))?
-}
-
-/// Why a lane stands at a record that failed, for a person.
-fn waits_for(offset: Offset, failed: &FailedAttempts, now: Timestamp) -> String {
-    let FailedAttempts { attempts, retry_at, .. } = failed;
-    let ms = now.ms_until(*retry_at);
-    format!(
-        "offset {offset} failed {attempts} times, tried again in {ms} ms; the module's log says why"
-    )
 }
 
 impl CatalogChange {

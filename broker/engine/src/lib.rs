@@ -7,7 +7,8 @@
 //! | produce, through routers | `produce.rs`, `outputs.rs` |
 //! | subscribe, through a filter | `subscribe.rs` |
 //! | upload a module | `modules.rs` |
-//! | deploy, pause, resume, delete, describe | `deploy.rs`, `deployments.rs` |
+//! | deploy, pause, resume, delete | `deploy.rs`, `deployments.rs` |
+//! | describe a deployment | `deploy/describe.rs` |
 //! | a consumer at work | `lane.rs`: read, `lane/run.rs`: handle, `lane/settle.rs`: decide, commit |
 //! | every change of durable state | `sequencer.rs`, `sequencer/judge.rs`: order, `views.rs`: visible |
 //!
