@@ -180,6 +180,8 @@ mod tests {
             ("logmill module new x --world cat", "see `logmill module new --help`"),
             ("logmill consume t --partitions 3", "a similar argument exists: '--partition'"),
             ("logmill topic create t --partitions -1", "unexpected argument '-1' found; see"),
+            ("logmill topic create t --retention-time -1d", "bad time \"-1d\""),
+            ("logmill consume t --from -15", "bad position \"-15\"; use earliest, latest,"),
         ] {
             let Err(Unread::Wrong(Failure::Usage(text))) = read(line) else {
                 panic!("{line} is wrong usage");
@@ -193,8 +195,7 @@ mod tests {
         for line in [
             "logmill group ls",
             "logmill replay ls",
-            "logmill topic alter t",
-            "logmill topic create t --retention-time 1d",
+            "logmill topic create t --dedupe-window 1d",
             "logmill produce t --file f --compression lz4",
             "logmill consume t --group g",
             "logmill module versions m",

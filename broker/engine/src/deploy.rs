@@ -3,12 +3,12 @@
 mod describe;
 mod settings;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use logmill_model::internal::{CatalogRecord, CursorRecord, DeploymentRecord, VersionRecord};
 use logmill_model::{
     Counts, DeployRequest, Deployed, DeploymentId, DeploymentName, DeploymentState, LaneId, Offset,
-    Position, Precondition, StartOffset, TopicName, World,
+    PartitionId, Position, Precondition, StartOffset, TopicName, TopicPolicy, World,
 };
 use logmill_wasm::Module;
 
@@ -42,8 +42,7 @@ impl Engine {
         if let Some(running) = self.deployments().get(name) {
             running.stop_lanes().await;
         }
-        let deployed =
-            self.parts().change_catalog(|catalog| self.plan_deploy(&request, &plan, catalog)).await;
+        let deployed = self.commit_deploy(&request, &plan).await;
         // Also when it was refused: the lanes that were stopped go on.
         self.deployments().activate(name).await;
         if deployed.is_err() && self.parts().views.catalog().deployment(name).is_none() {
@@ -52,6 +51,31 @@ impl Engine {
         let deployed = deployed?;
         tracing::info!(deployment = %name, version = deployed.version, digest = %deployed.digest, "deployed");
         Ok(deployed)
+    }
+
+    async fn commit_deploy(&self, request: &DeployRequest, plan: &Plan) -> Result<Deployed, Error> {
+        let starts = self.timed_starts(plan).await?;
+        self.parts()
+            .change_catalog(|catalog| self.plan_deploy(request, plan, &starts, catalog))
+            .await
+    }
+
+    /// Where lanes start when that is said by a time: looked up before the change of the catalog,
+    /// which does not wait for the disk. A partition that is made later has nothing to look up.
+    async fn timed_starts(&self, plan: &Plan) -> Result<BTreeMap<PartitionId, Offset>, Error> {
+        let from = plan.settings.from;
+        let mut starts = BTreeMap::new();
+        if !matches!(from, Position::Time(_) | Position::Ago(_)) {
+            return Ok(starts);
+        }
+        for name in &plan.settings.on {
+            let Ok(topic) = self.parts().topic(name) else { continue };
+            for index in 0..topic.partitions {
+                let partition = PartitionId::new(topic.id, index);
+                starts.insert(partition, self.parts().position(partition, from).await?);
+            }
+        }
+        Ok(starts)
     }
 
     /// Makes one instance, so that a module whose init fails is refused now and not in production.
@@ -74,6 +98,7 @@ impl Engine {
         &self,
         request: &DeployRequest,
         plan: &Plan,
+        starts: &BTreeMap<PartitionId, Offset>,
         catalog: &Catalog,
     ) -> Result<(CatalogChange, Deployed), Error> {
         let mut change = CatalogChange::default();
@@ -82,7 +107,7 @@ impl Engine {
                 if !self.options().create_topics {
                     return Err(Error::UnknownTopic(topic.clone()));
                 }
-                change.create_topic(catalog, topic, 1);
+                change.create_topic(catalog, topic, 1, TopicPolicy::default());
             }
         }
         let name = &request.name;
@@ -115,7 +140,11 @@ impl Engine {
                 Position::Offset(_) if existing.is_some() => Position::Latest,
                 from => from,
             };
-            self.plan_lanes(id, (&plan.settings.on, from), catalog, &mut change)?
+            let start = |partition| match self.parts().untimed_position(partition, from)? {
+                Some(offset) => Ok(offset),
+                None => Ok(starts.get(&partition).copied().unwrap_or_default()),
+            };
+            self.plan_lanes((id, &plan.settings.on), start, catalog, &mut change)?
         } else {
             Vec::new()
         };
@@ -126,8 +155,8 @@ impl Engine {
     /// A cursor for each new lane; kept lanes keep theirs, and those of dropped sources end.
     fn plan_lanes(
         &self,
-        id: DeploymentId,
-        (on, from): (&[TopicName], Position),
+        (id, on): (DeploymentId, &[TopicName]),
+        start_of: impl Fn(PartitionId) -> Result<Offset, Error>,
         catalog: &Catalog,
         change: &mut CatalogChange,
     ) -> Result<Vec<StartOffset>, Error> {
@@ -141,7 +170,7 @@ impl Engine {
             let next = match self.parts().views.cursor(*lane) {
                 Some(cursor) => cursor.next,
                 None => {
-                    let next = self.parts().position(lane.source, from)?;
+                    let next = start_of(lane.source)?;
                     change.start_lane(*lane, next);
                     next
                 }

@@ -3,9 +3,9 @@
 //!
 //! | a request | lives in |
 //! |---|---|
-//! | create, delete, describe a topic | `topics.rs` |
+//! | create, alter, delete, describe a topic | `topics.rs` |
 //! | produce, through routers | `produce.rs`, `outputs.rs` |
-//! | subscribe, through a filter | `subscribe.rs` |
+//! | subscribe, through a filter | `subscribe.rs`, `position.rs` |
 //! | upload a module | `modules.rs` |
 //! | deploy, pause, resume, delete | `deploy.rs`, `deployments.rs` |
 //! | describe a deployment | `deploy/describe.rs` |
@@ -32,6 +32,7 @@ mod modules;
 mod outputs;
 mod parts;
 mod pool;
+mod position;
 mod produce;
 mod replay;
 mod seed;

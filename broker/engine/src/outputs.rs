@@ -211,7 +211,8 @@ mod tests {
     #[test]
     fn records_of_other_hops_are_a_batch_of_their_own_in_the_order_they_came() {
         let mut catalog = Catalog::default();
-        let topic = TopicRecord { id: TopicId(16), partitions: 1, created_ts: Timestamp(0) };
+        let (created_ts, policy) = Default::default();
+        let topic = TopicRecord { id: TopicId(16), partitions: 1, created_ts, policy };
         let name: TopicName = "t".parse().unwrap();
         catalog.apply(&CatalogRecord::Topic(name.clone(), Some(topic)));
         let mut gathered = Gathered::default();
@@ -227,7 +228,8 @@ mod tests {
     #[test]
     fn a_full_batch_is_followed_by_another_in_the_same_partition() {
         let mut catalog = Catalog::default();
-        let topic = TopicRecord { id: TopicId(16), partitions: 1, created_ts: Timestamp(0) };
+        let (created_ts, policy) = Default::default();
+        let topic = TopicRecord { id: TopicId(16), partitions: 1, created_ts, policy };
         let name: TopicName = "t".parse().unwrap();
         catalog.apply(&CatalogRecord::Topic(name.clone(), Some(topic)));
         let record = Record { value: Some(vec![0; 900_000].into()), ..Record::default() };

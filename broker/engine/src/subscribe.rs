@@ -69,12 +69,12 @@ impl Engine {
     /// # Errors
     /// [`Error::UnknownTopic`], [`Error::UnknownPartition`], [`Error::OffsetOutOfRange`],
     /// [`Error::UnknownDeployment`], [`Error::FilterUnusable`].
-    pub fn subscribe(&self, wanted: Subscribe) -> Result<Subscription, Error> {
+    pub async fn subscribe(&self, wanted: Subscribe) -> Result<Subscription, Error> {
         let Subscribe { topic, partition, from, filter } = wanted;
         let parts = self.shared_parts();
         let partition = parts.partition(&topic, partition)?;
         let ends = parts.views.watch(partition);
-        let next = parts.position(partition, from)?;
+        let next = parts.position(partition, from).await?;
         // Again: a topic that was deleted before it was watched would never wake its reader.
         parts.partition(&topic, partition.index)?;
         let filter = match filter {
@@ -110,19 +110,6 @@ impl Engine {
         self.deployments()
             .ready(&catalog, name)
             .map_err(|state| Error::FilterNotReady { deployment: name.clone(), state })
-    }
-}
-
-impl Parts {
-    /// The offset that a position stands for now.
-    pub(crate) fn position(&self, partition: PartitionId, at: Position) -> Result<Offset, Error> {
-        let (start, end) = (self.log.start_offset(partition), self.log.end_offset(partition));
-        match at {
-            Position::Earliest => Ok(start),
-            Position::Latest => Ok(end),
-            Position::Offset(asked) if (start..=end).contains(&asked) => Ok(asked),
-            Position::Offset(asked) => Err(Error::OffsetOutOfRange { asked, start, end }),
-        }
     }
 }
 

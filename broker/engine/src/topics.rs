@@ -1,10 +1,11 @@
-//! Creating, deleting and describing topics.
+//! Creating, altering, deleting and describing topics.
 
 use std::sync::Arc;
 
 use logmill_model::internal::{CatalogRecord, TopicRecord};
 use logmill_model::{
-    DeploymentName, PartitionDescription, PartitionId, TopicDescription, TopicId, TopicName, limits,
+    DeploymentName, PartitionDescription, PartitionId, PolicyChange, TopicDescription, TopicId,
+    TopicName, TopicPolicy, limits,
 };
 
 use crate::catalog::Catalog;
@@ -15,12 +16,15 @@ impl Engine {
     /// Creates a topic. It is there, durably, when this returns.
     ///
     /// # Errors
-    /// [`Error::TopicExists`], [`Error::PartitionCount`].
+    /// [`Error::TopicExists`], [`Error::PartitionCount`]; [`Error::Invalid`] for a policy whose
+    /// parts do not go together.
     pub async fn create_topic(
         &self,
         name: &TopicName,
         partitions: u32,
+        policy: TopicPolicy,
     ) -> Result<TopicDescription, Error> {
+        let policy = policy.check()?;
         if !(1..=limits::PARTITIONS_MAX).contains(&partitions) {
             return Err(Error::PartitionCount { asked: partitions });
         }
@@ -30,7 +34,31 @@ impl Engine {
                     return Err(Error::TopicExists(name.clone()));
                 }
                 let mut change = CatalogChange::default();
-                change.create_topic(catalog, name, partitions);
+                change.create_topic(catalog, name, partitions, policy);
+                Ok((change, ()))
+            })
+            .await?;
+        self.topic(name)
+    }
+
+    /// Changes the policy of a topic, durably; what the change does not name stays.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopic`]; [`Error::Invalid`] when the parts would not go together.
+    pub async fn alter_topic(
+        &self,
+        name: &TopicName,
+        asked: &PolicyChange,
+    ) -> Result<TopicDescription, Error> {
+        self.parts()
+            .change_catalog(|catalog| {
+                let topic = catalog.topic(name).ok_or_else(|| Error::UnknownTopic(name.clone()))?;
+                let policy = topic.policy.changed(asked)?;
+                let mut change = CatalogChange::default();
+                if policy != topic.policy {
+                    let topic = TopicRecord { policy, ..(**topic).clone() };
+                    change.catalog.push(CatalogRecord::Topic(name.clone(), Some(topic)));
+                }
                 Ok((change, ()))
             })
             .await?;
@@ -81,7 +109,7 @@ impl Engine {
     pub async fn open_topic(&self, name: &TopicName) -> Result<TopicDescription, Error> {
         match self.topic(name) {
             Err(Error::UnknownTopic(_)) if self.options().topics_on_demand => {
-                match self.create_topic(name, 1).await {
+                match self.create_topic(name, 1, TopicPolicy::default()).await {
                     Err(Error::TopicExists(_)) => self.topic(name),
                     created => created,
                 }
@@ -122,6 +150,7 @@ impl Parts {
         TopicDescription {
             name: name.clone(),
             created_ts: topic.created_ts,
+            policy: topic.policy,
             partitions: partitions.collect(),
         }
     }
@@ -129,10 +158,16 @@ impl Parts {
 
 impl CatalogChange {
     /// Adds a new topic. Its id follows from the place that its record will have in the catalog.
-    pub(crate) fn create_topic(&mut self, catalog: &Catalog, name: &TopicName, partitions: u32) {
+    pub(crate) fn create_topic(
+        &mut self,
+        catalog: &Catalog,
+        name: &TopicName,
+        partitions: u32,
+        policy: TopicPolicy,
+    ) {
         let id = TopicId(TopicId::FIRST_USER + self.next_place(catalog));
         let created_ts = crate::clock::now();
-        let topic = TopicRecord { id, partitions, created_ts };
+        let topic = TopicRecord { id, partitions, created_ts, policy };
         self.catalog.push(CatalogRecord::Topic(name.clone(), Some(topic)));
     }
 

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::span::parse_span;
 use crate::{Error, Position, TopicName, World};
 
 /// The settings of one version of a deployment. Immutable once deployed.
@@ -145,7 +146,7 @@ impl FromStr for Backoff {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let bad = || Error::Backoff(text.to_owned());
-        let ms = |text: &str| parse_ms(text).filter(|ms| *ms <= Self::MS_MAX).ok_or_else(bad);
+        let ms = |text: &str| parse_span(text).filter(|ms| *ms <= Self::MS_MAX).ok_or_else(bad);
         match text.split_once(':').ok_or_else(bad)? {
             ("fixed", wait) => Ok(Self::Fixed(ms(wait)?)),
             ("exp", range) => {
@@ -163,20 +164,6 @@ impl FromStr for Backoff {
             _ => Err(bad()),
         }
     }
-}
-
-fn parse_ms(text: &str) -> Option<u64> {
-    let digits = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at(digits);
-    let scale = match unit {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(scale)
 }
 
 impl fmt::Display for Backoff {
@@ -232,6 +219,8 @@ pub struct Counts {
     pub trapped: u64,
     /// Attempts that ran out of time.
     pub timed_out: u64,
+    /// Offsets that retention removed before they were handled, and that were skipped by hand.
+    pub lost: u64,
 }
 
 impl Counts {
@@ -246,6 +235,7 @@ impl Counts {
         self.errors += other.errors;
         self.trapped += other.trapped;
         self.timed_out += other.timed_out;
+        self.lost += other.lost;
     }
 }
 

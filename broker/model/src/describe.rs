@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Backoff, Counts, DeploymentName, DeploymentSettings, LogLevel, ModuleDigest, ModuleLimits,
-    Offset, OutputGrant, Position, Timestamp, TopicName, Unrouted, World,
+    Offset, OutputGrant, Position, Timestamp, TopicName, TopicPolicy, Unrouted, World,
 };
 
 /// A topic.
@@ -15,6 +15,9 @@ pub struct TopicDescription {
     pub name: TopicName,
     /// When it was created.
     pub created_ts: Timestamp,
+    /// How long its records stay.
+    #[serde(default)]
+    pub policy: TopicPolicy,
     /// Its partitions, in order.
     pub partitions: Vec<PartitionDescription>,
 }
@@ -165,6 +168,37 @@ pub struct DeploymentDescription {
     pub counts: Counts,
 }
 
+/// Whether a lane works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LaneState {
+    /// It works, as far as its deployment does.
+    #[default]
+    Running,
+    /// Retention removed its next record; it stands until it is told to skip what is lost.
+    Lost,
+}
+
+/// Offsets that retention removed before a lane had handled them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostOffsets {
+    /// The first.
+    pub from: Offset,
+    /// The one after the last.
+    pub to: Offset,
+}
+
+/// A lane that was told to go on behind what it lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkippedLane {
+    /// The topic.
+    pub topic: TopicName,
+    /// The partition.
+    pub partition: u32,
+    /// What it skipped.
+    pub lost: LostOffsets,
+}
+
 /// A lane.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaneDescription {
@@ -180,6 +214,12 @@ pub struct LaneDescription {
     pub parked: u64,
     /// Records that are being handled.
     pub in_flight: u64,
+    /// Whether it works.
+    #[serde(default)]
+    pub state: LaneState,
+    /// What it lost, when it has.
+    #[serde(default)]
+    pub lost: Option<LostOffsets>,
     /// Why the lane stands still, when it does and its deployment does not.
     pub waiting: Option<String>,
 }

@@ -22,8 +22,13 @@ pub enum Error {
     #[error("bad module digest {0:?}; a digest is 64 hexadecimal digits")]
     ModuleDigest(String),
     /// A position is none of the forms it may have.
-    #[error("bad position {0:?}; use earliest, latest or an offset")]
+    #[error(
+        "bad position {0:?}; use earliest, latest, an offset, a time with its zone as in @2026-07-01T12:00:00Z, or a span back from now as in -15m"
+    )]
     Position(String),
+    /// The parts of a topic's policy do not go together.
+    #[error("bad topic policy: {0}")]
+    TopicPolicy(String),
     /// A backoff is none of the forms it may have.
     #[error("bad backoff {0:?}; use fixed:1s, exp:100ms..30s or list:1s,10s,1m")]
     Backoff(String),

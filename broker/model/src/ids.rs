@@ -73,6 +73,12 @@ impl Timestamp {
         Self(self.0.saturating_add(ms))
     }
 
+    /// This time less some milliseconds, held at the epoch.
+    #[must_use]
+    pub fn minus_ms(self, ms: u64) -> Self {
+        Self(self.0.saturating_sub(ms))
+    }
+
     /// Milliseconds from `self` until `later`; 0 when that is past.
     #[must_use]
     pub fn ms_until(self, later: Self) -> u64 {

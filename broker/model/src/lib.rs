@@ -20,6 +20,9 @@ mod names;
 mod partitioner;
 mod position;
 mod record;
+mod rfc3339;
+mod span;
+mod topic;
 
 pub use batch::{BatchBuilder, RECORD_OVERHEAD_BYTES, RecordBatch, Records};
 pub use commit::{Append, Commit, Committed, Outcome, Precondition, Refusal};
@@ -29,8 +32,8 @@ pub use deployment::{
 };
 pub use describe::{
     BrokerStatus, ClockJump, DeployRequest, Deployed, DeploymentDescription, DeploymentStatus,
-    LaneDescription, ModuleDescription, ModuleLogLine, PartitionDescription, StartOffset,
-    TopicDescription,
+    LaneDescription, LaneState, LostOffsets, ModuleDescription, ModuleLogLine,
+    PartitionDescription, SkippedLane, StartOffset, TopicDescription,
 };
 pub use envelope::{Compression, ENVELOPE_BYTES, Envelope, ProducerStamp};
 pub use error::Error;
@@ -43,3 +46,4 @@ pub use names::{DeploymentName, TopicName};
 pub use partitioner::{murmur2, partition_of_key};
 pub use position::Position;
 pub use record::{Header, Record, RecordRef};
+pub use topic::{Limit, OnFull, PolicyChange, TopicPolicy};

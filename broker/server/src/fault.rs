@@ -65,6 +65,7 @@ pub(crate) fn of_model(error: &ModelError) -> Fault {
         ModelError::ReservedHeader { index, .. } => (ErrorCode::ReservedHeader, Some(*index)),
         ModelError::ModuleDigest(_)
         | ModelError::Position(_)
+        | ModelError::TopicPolicy(_)
         | ModelError::Backoff(_)
         | ModelError::Layout { .. } => (ErrorCode::BadRequest, None),
     };

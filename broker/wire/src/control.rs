@@ -2,7 +2,7 @@
 
 use logmill_model::{
     BrokerStatus, DeployRequest, Deployed, DeploymentDescription, DeploymentName,
-    ModuleDescription, ModuleLogLine, TopicDescription, TopicName,
+    ModuleDescription, ModuleLogLine, PolicyChange, TopicDescription, TopicName, TopicPolicy,
 };
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,17 @@ pub enum Request {
         topic: TopicName,
         /// How many partitions it has.
         partitions: u32,
+        /// How long its records stay; absent is the default.
+        #[serde(default, skip_serializing_if = "TopicPolicy::is_default")]
+        policy: TopicPolicy,
+    },
+    /// Changes a topic's policy. Answered by [`Response::Topic`].
+    #[serde(rename = "topic.alter")]
+    TopicAlter {
+        /// Its name.
+        topic: TopicName,
+        /// What changes; the rest stays.
+        change: PolicyChange,
     },
     /// Lists the topics. Answered by [`Response::Topics`].
     #[serde(rename = "topic.ls")]

@@ -11,7 +11,7 @@ use crate::{
 use bytes::Bytes;
 use logmill_model::{
     Compression, Csn, Envelope, Epoch, Header, Offset, Position, Record, RecordBatch, ShardId,
-    Timestamp,
+    Timestamp, TopicPolicy,
 };
 
 const DOCUMENT: &str = include_str!("../PROTOCOL.md");
@@ -101,7 +101,8 @@ fn reply<M: Message>(message: &M) -> Frame {
 fn openings() -> Vec<(&'static str, Frame)> {
     let topic = || "t".parse().unwrap();
     let hello = Hello { version: 1, client: "c".into(), token: "abc".into() };
-    let create = Request::TopicCreate { topic: topic(), partitions: 3 };
+    let policy = TopicPolicy::default();
+    let create = Request::TopicCreate { topic: topic(), partitions: 3, policy };
     let produce = ProduceOpen { topic: topic(), partition: None };
     let from = Position::Offset(Offset(42));
     let subscribe =

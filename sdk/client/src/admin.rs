@@ -5,7 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use logmill_model::{
     BrokerStatus, DeployRequest, Deployed, DeploymentDescription, DeploymentName,
-    ModuleDescription, ModuleLogLine, TopicDescription, TopicName, limits::MODULE_BYTES_MAX,
+    ModuleDescription, ModuleLogLine, PolicyChange, TopicDescription, TopicName, TopicPolicy,
+    limits::MODULE_BYTES_MAX,
 };
 use logmill_wire::{Accepts, ErrorCode, Request, Response, StreamKind, Upload};
 
@@ -46,7 +47,7 @@ impl Admin {
         Self { client }
     }
 
-    /// Creates a topic.
+    /// Creates a topic that keeps all its records.
     ///
     /// # Errors
     /// [`Error::Refused`]: topic exists, bad request. See [`Error`] for those that every call has.
@@ -55,7 +56,33 @@ impl Admin {
         topic: TopicName,
         partitions: u32,
     ) -> Result<TopicDescription, Error> {
-        ask!(self, Request::TopicCreate { topic, partitions }, Response::Topic(topic) => topic)
+        self.create_topic_with(topic, partitions, TopicPolicy::default()).await
+    }
+
+    /// Creates a topic with this policy.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: topic exists, bad request.
+    pub async fn create_topic_with(
+        &self,
+        topic: TopicName,
+        partitions: u32,
+        policy: TopicPolicy,
+    ) -> Result<TopicDescription, Error> {
+        let request = Request::TopicCreate { topic, partitions, policy };
+        ask!(self, request, Response::Topic(topic) => topic)
+    }
+
+    /// Changes a topic's policy at once; what the change does not name stays.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: unknown topic, bad request.
+    pub async fn alter_topic(
+        &self,
+        topic: TopicName,
+        change: PolicyChange,
+    ) -> Result<TopicDescription, Error> {
+        ask!(self, Request::TopicAlter { topic, change }, Response::Topic(topic) => topic)
     }
 
     /// All topics, by name.
@@ -224,6 +251,7 @@ impl Default for LogQuery {
 fn changes(request: &Request) -> bool {
     match request {
         Request::TopicCreate { .. }
+        | Request::TopicAlter { .. }
         | Request::TopicDelete { .. }
         | Request::ClockAccept
         | Request::ModuleDeploy(_)

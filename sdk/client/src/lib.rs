@@ -57,9 +57,9 @@ pub use subscriber::{ConsumedBatch, ConsumedRecord, SubscribeOptions, Subscriber
 pub use logmill_model::{
     Backoff, BatchBuilder, BrokerStatus, Counts, Csn, DeadLetter, DeployRequest, Deployed,
     DeploymentDescription, DeploymentName, DeploymentSettings, DeploymentStatus, Envelope, Epoch,
-    FailureReason, Header, LaneDescription, LogLevel, ModuleDescription, ModuleDigest,
-    ModuleLimits, ModuleLogLine, Offset, OutputGrant, PartitionDescription, Position, Record,
-    RecordBatch, ShardId, Source, StartOffset, Timestamp, TopicDescription, TopicName, Unrouted,
-    World,
+    FailureReason, Header, LaneDescription, LaneState, Limit, LogLevel, LostOffsets,
+    ModuleDescription, ModuleDigest, ModuleLimits, ModuleLogLine, Offset, OnFull, OutputGrant,
+    PartitionDescription, PolicyChange, Position, Record, RecordBatch, ShardId, SkippedLane,
+    Source, StartOffset, Timestamp, TopicDescription, TopicName, TopicPolicy, Unrouted, World,
 };
 pub use logmill_wire::{ErrorCode, Limits, Welcome};

@@ -11,7 +11,7 @@ use logmill_wire::{Accepts, StreamKind, SubscribeOpen, SubscribeOpened};
 use tokio::sync::mpsc;
 
 use crate::{Client, Error, stream};
-use feed::{Event, Feed, Returns};
+use feed::{Event, Feed, Returns, Stop};
 
 pub use options::SubscribeOptions;
 pub use record::{ConsumedBatch, ConsumedRecord};
@@ -152,6 +152,7 @@ async fn open_feed(
         (None, true) => Some(end),
         (to, false) => to,
     };
+    let stop = Stop { offset: stop, time: options.to_time };
     Ok(Feed { partition, writer, reader, next: start, stop, events, returns: Arc::default() })
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use logmill_client::{Client, ConsumedRecord, Error, ErrorCode, SubscribeOptions, Subscriber};
-use logmill_model::{DeploymentName, Offset, Position, TopicName};
+use logmill_model::{DeploymentName, Offset, Position, Timestamp, TopicName};
 
 use crate::record_json::{Place, PlacedRecord};
 use crate::{Failure, Output, Session, record_text};
@@ -14,19 +14,25 @@ const GATHER: Duration = Duration::from_millis(20);
 /// Read a topic
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  logmill consume orders --from latest -f\n  \
-    logmill consume orders --partition 0 --from 100 --to 200 -o json")]
+    logmill consume orders --partition 0 --from 100 --to 200 -o json\n  \
+    logmill consume orders --from -15m\n  \
+    logmill consume orders --from @2026-07-01T12:00:00Z --to @2026-07-01T14:00:00+02:00")]
 pub(crate) struct Args {
     /// The topic
     topic: TopicName,
     /// Only this partition
     #[arg(long, value_name = "P")]
     partition: Option<u32>,
-    /// Where to start: earliest, latest or an offset
-    #[arg(long, default_value = "earliest", value_name = "POSITION")]
+    /// Where to start: earliest, latest, an offset, @TIME or -SPAN
+    ///
+    /// @TIME is the first record that was appended at that time or later, with its zone, as in
+    /// @2026-07-01T12:00:00Z or @2026-07-01T14:00:00+02:00; -SPAN is that long ago by the broker's
+    /// clock, as in -15m (ms, s, m, h, d). All records of a batch are appended at one time.
+    #[arg(long, default_value = "earliest", value_name = "POSITION", allow_hyphen_values = true)]
     from: Position,
-    /// The offset to end before
-    #[arg(long, value_name = "OFFSET", value_parser = parse_offset)]
-    to: Option<Offset>,
+    /// The offset, or the @TIME of appending, to end before
+    #[arg(long, value_name = "OFFSET|@TIME", value_parser = parse_end, allow_hyphen_values = true)]
+    to: Option<End>,
     /// How many records to read at most
     #[arg(long, value_name = "N")]
     max: Option<u64>,
@@ -38,14 +44,27 @@ pub(crate) struct Args {
     filter: Option<DeploymentName>,
 }
 
-fn parse_offset(text: &str) -> Result<Offset, String> {
-    text.parse().map(Offset).map_err(|_| format!("bad offset {text:?}; use a whole number from 0"))
+/// Where reading ends.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Offset(Offset),
+    Time(Timestamp),
+}
+
+fn parse_end(text: &str) -> Result<End, String> {
+    match text.parse() {
+        Ok(Position::Offset(offset)) => Ok(End::Offset(offset)),
+        Ok(Position::Time(time)) => Ok(End::Time(time)),
+        _ => Err(format!(
+            "bad end {text:?}; use an offset, or a time with its zone as in @2026-07-01T12:00:00Z"
+        )),
+    }
 }
 
 impl Args {
     /// An offset says something of one partition only.
     fn names_offset(&self) -> bool {
-        self.to.is_some() || matches!(self.from, Position::Offset(_))
+        matches!(self.to, Some(End::Offset(_))) || matches!(self.from, Position::Offset(_))
     }
 
     fn options(self, topic: TopicName) -> SubscribeOptions {
@@ -53,9 +72,11 @@ impl Args {
         if let Some(partition) = self.partition {
             options = options.partition(partition);
         }
-        if let Some(to) = self.to {
-            options = options.to(to);
-        }
+        options = match self.to {
+            Some(End::Offset(to)) => options.to(to),
+            Some(End::Time(to)) => options.to_time(to),
+            None => options,
+        };
         if let Some(filter) = self.filter {
             options = options.filter(filter);
         }
@@ -154,6 +175,14 @@ mod tests {
             ("t", options().until_end()),
             ("t -f", options()),
             ("t --from latest -f", options().from(Position::Latest)),
+            ("t --from -15m", options().from(Position::Ago(900_000)).until_end()),
+            (
+                "t --from @1970-01-01T00:00:01Z --to @1970-01-01T00:00:02Z",
+                options()
+                    .from(Position::Time(Timestamp(1000)))
+                    .to_time(Timestamp(2000))
+                    .until_end(),
+            ),
             (
                 "t --partition 2 --from 7 --to 9 --filter f",
                 options()
@@ -170,12 +199,25 @@ mod tests {
 
     #[test]
     fn offsets_are_told_from_other_positions() {
-        for (line, names) in
-            [("t", false), ("t --from latest", false), ("t --from 0", true), ("t --to 1", true)]
-        {
+        for (line, names) in [
+            ("t", false),
+            ("t --from latest", false),
+            ("t --from -15m", false),
+            ("t --to @2026-07-01T12:00:00Z", false),
+            ("t --from 0", true),
+            ("t --to 1", true),
+        ] {
             assert_eq!(args(line).unwrap().names_offset(), names, "{line}");
         }
-        for bad in ["t --from -1", "t --to latest", "t --from @x", "t --max x", "t --group g"] {
+        for bad in [
+            "t --from -1",
+            "t --to latest",
+            "t --to -15m",
+            "t --to @2026-07-01",
+            "t --from @x",
+            "t --max x",
+            "t --group g",
+        ] {
             assert!(args(bad).is_err(), "{bad}");
         }
     }

@@ -1,22 +1,25 @@
-//! `logmill topic`: make, see and delete topics.
+//! `logmill topic`: make, see, alter and delete topics.
 
+mod alter;
 mod create;
 mod delete;
 mod describe;
 mod ls;
+mod policy;
 
 use clap::Subcommand;
 use logmill_model::TopicDescription;
 
 use crate::{Failure, Session};
 
-/// Make, see and delete topics
+/// Make, see, alter and delete topics
 #[derive(Debug, Subcommand)]
 #[command(
     after_help = "Example:\n  logmill topic create orders --partitions 4\n  logmill topic ls"
 )]
 pub(crate) enum Verb {
     Create(create::Args),
+    Alter(alter::Args),
     Ls(ls::Args),
     Describe(describe::Args),
     Delete(delete::Args),
@@ -26,6 +29,7 @@ impl Verb {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
         match self {
             Self::Create(args) => args.run(session).await,
+            Self::Alter(args) => args.run(session).await,
             Self::Ls(args) => args.run(session).await,
             Self::Describe(args) => args.run(session).await,
             Self::Delete(args) => args.run(session).await,

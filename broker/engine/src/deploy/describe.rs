@@ -3,7 +3,7 @@
 use logmill_model::internal::FailedAttempts;
 use logmill_model::{
     Counts, DeploymentDescription, DeploymentName, DeploymentState, DeploymentStatus,
-    LaneDescription, ModuleLogLine, Offset, Timestamp,
+    LaneDescription, LaneState, ModuleLogLine, Offset, Timestamp,
 };
 
 use crate::catalog::Catalog;
@@ -55,6 +55,8 @@ impl Engine {
                 lag: cursor.next.distance_to(self.parts().log.end_offset(lane.source)),
                 parked: u64::from(cursor.failed.is_some()),
                 in_flight: status.in_flight,
+                state: LaneState::Running,
+                lost: None,
                 waiting: status.waiting.or_else(|| {
                     let failed = cursor.failed.as_ref()?;
                     Some(waits_for(cursor.next, failed, self.parts().clock.now()))

@@ -9,7 +9,7 @@ use logmill_log::faulty::FaultyStorage;
 use logmill_model::internal::{CatalogRecord, TopicRecord};
 use logmill_model::{
     Backoff, Counts, DeadLetter, DeploymentId, Message, ModuleDigest, Output, OutputGrant, Record,
-    RetryRequest, Timestamp, TopicId, TopicName, Verdict,
+    RetryRequest, TopicId, TopicName, Verdict,
 };
 use logmill_wasm::CallContext;
 
@@ -114,7 +114,8 @@ impl Bench {
     }
 
     async fn create(&self, name: &str, id: TopicId) {
-        let topic = TopicRecord { id, partitions: 1, created_ts: Timestamp(0) };
+        let (created_ts, policy) = Default::default();
+        let topic = TopicRecord { id, partitions: 1, created_ts, policy };
         let record = CatalogRecord::Topic(name.parse().unwrap(), Some(topic));
         self.append(PartitionId::CATALOG, &[record.encode()]).await;
     }

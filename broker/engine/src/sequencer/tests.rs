@@ -5,7 +5,7 @@ use std::time::Duration;
 use logmill_log::Settings;
 use logmill_log::faulty::FaultyStorage;
 use logmill_model::internal::{CatalogRecord, TopicRecord};
-use logmill_model::{Append, Offset, Precondition, RecordBatch, Timestamp, TopicId};
+use logmill_model::{Append, Offset, Precondition, RecordBatch, TopicId};
 
 use super::*;
 use crate::parts::Parts;
@@ -13,7 +13,8 @@ use crate::replay::replay;
 
 /// A change of the catalog that holds only while `_catalog` is empty.
 fn first_topic(id: u64) -> Commit {
-    let topic = TopicRecord { id: TopicId(id), partitions: 1, created_ts: Timestamp(0) };
+    let (created_ts, policy) = Default::default();
+    let topic = TopicRecord { id: TopicId(id), partitions: 1, created_ts, policy };
     let record = CatalogRecord::Topic(format!("t{id}").parse().unwrap(), Some(topic)).encode();
     let (partition, end) = (PartitionId::CATALOG, Offset(0));
     Commit {

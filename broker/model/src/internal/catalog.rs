@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{decode, encode};
 use crate::{
     DeploymentId, DeploymentName, DeploymentSettings, DeploymentState, Error, ModuleDigest,
-    ModuleLimits, Record, Timestamp, TopicId, TopicName, World,
+    ModuleLimits, Record, Timestamp, TopicId, TopicName, TopicPolicy, World,
 };
 
 const TOPIC: u8 = 1;
@@ -22,6 +22,9 @@ pub struct TopicRecord {
     pub partitions: u32,
     /// When it was created.
     pub created_ts: Timestamp,
+    /// How long its records stay. A topic of before there were policies has the default.
+    #[serde(default, skip_serializing_if = "TopicPolicy::is_default")]
+    pub policy: TopicPolicy,
 }
 
 /// A deployment, as it stands now.
@@ -145,7 +148,7 @@ impl CatalogRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Backoff, Position, Unrouted};
+    use crate::{Backoff, OnFull, Position, Unrouted};
 
     fn round_trip(record: &CatalogRecord) -> Record {
         let encoded = record.encode();
@@ -156,14 +159,33 @@ mod tests {
 
     #[test]
     fn a_topic_has_golden_bytes() {
-        let topic = TopicRecord { id: TopicId(16), partitions: 3, created_ts: Timestamp(1) };
-        let record = round_trip(&CatalogRecord::Topic("a.b".parse().unwrap(), Some(topic)));
+        let policy = TopicPolicy::default();
+        let topic =
+            TopicRecord { id: TopicId(16), partitions: 3, created_ts: Timestamp(1), policy };
+        let record = CatalogRecord::Topic("a.b".parse().unwrap(), Some(topic.clone()));
+        let record = round_trip(&record);
         assert_eq!(record.key.as_deref(), Some(&b"topic/a.b"[..]));
         assert_eq!(
             record.value.as_deref(),
             Some(&b"\x01\x01\xa3\x62id\x10\x6apartitions\x03\x6acreated_ts\x01"[..])
         );
         round_trip(&CatalogRecord::Topic("a.b".parse().unwrap(), None));
+        let policy = TopicPolicy {
+            retention_time_ms: Some(1000),
+            retention_bytes: None,
+            compact: true,
+            on_full: OnFull::Reject,
+        };
+        let topic = TopicRecord { policy, ..topic };
+        let record = round_trip(&CatalogRecord::Topic("a.b".parse().unwrap(), Some(topic)));
+        assert_eq!(
+            record.value.as_deref(),
+            Some(
+                &b"\x01\x01\xa4\x62id\x10\x6apartitions\x03\x6acreated_ts\x01\x66policy\xa4\
+                   \x71retention_time_ms\x19\x03\xe8\x6fretention_bytes\xf6\x67compact\xf5\
+                   \x67on_full\x66reject"[..]
+            )
+        );
     }
 
     #[test]

@@ -109,9 +109,9 @@ mod tests {
         let value = record.value.clone().unwrap();
         assert_eq!(
             &value[..],
-            &b"\x04\x01\xa4\x6ageneration\x01\x68revision\x02\x64next\x03\x66counts\xa9\
+            &b"\x04\x01\xa4\x6ageneration\x01\x68revision\x02\x64next\x03\x66counts\xaa\
                \x64done\x00\x67outputs\x00\x67retried\x00\x6ddead_lettered\x00\x67dropped\x00\
-               \x6aduplicates\x00\x66errors\x00\x67trapped\x00\x69timed_out\x00"[..]
+               \x6aduplicates\x00\x66errors\x00\x67trapped\x00\x69timed_out\x00\x64lost\x00"[..]
         );
         assert_eq!(
             CursorRecord::decode(record.key.as_deref(), Some(&value)),
@@ -121,6 +121,16 @@ mod tests {
             CursorRecord::decode(CursorRecord::tombstone(lane).key.as_deref(), None),
             Ok((lane, None))
         );
+    }
+
+    #[test]
+    fn a_cursor_of_before_lost_records_were_counted_is_read() {
+        let value = b"\x04\x01\xa4\x6ageneration\x01\x68revision\x02\x64next\x03\x66counts\xa9\
+            \x64done\x05\x67outputs\x00\x67retried\x00\x6ddead_lettered\x00\x67dropped\x00\
+            \x6aduplicates\x00\x66errors\x00\x67trapped\x00\x69timed_out\x00";
+        let (_, cursor) = CursorRecord::decode(Some(&[0; KEY_BYTES]), Some(value)).unwrap();
+        let counts = Counts { done: 5, ..Counts::default() };
+        assert_eq!(cursor.map(|it| (it.next, it.counts)), Some((Offset(3), counts)));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod module_ls;
 mod module_pause;
 mod module_resume;
 mod status;
+mod topic_alter;
 mod topic_create;
 mod topic_delete;
 mod topic_describe;
@@ -46,9 +47,10 @@ pub(crate) async fn control(client: &Client, bytes: &[u8], mut writer: FrameWrit
 async fn handle(client: &Client, request: Request) -> Result<Response, Error> {
     let engine = client.engine();
     match request {
-        Request::TopicCreate { topic, partitions } => {
-            topic_create::handle(engine, &topic, partitions).await
+        Request::TopicCreate { topic, partitions, policy } => {
+            topic_create::handle(engine, &topic, partitions, policy).await
         }
+        Request::TopicAlter { topic, change } => topic_alter::handle(engine, &topic, &change).await,
         Request::TopicLs => Ok(topic_ls::handle(engine)),
         Request::TopicDescribe { topic } => topic_describe::handle(engine, &topic),
         Request::TopicDelete { topic } => topic_delete::handle(engine, &topic).await,
@@ -69,6 +71,7 @@ async fn handle(client: &Client, request: Request) -> Result<Response, Error> {
 fn operation(request: &Request) -> &'static str {
     match request {
         Request::TopicCreate { .. } => "topic.create",
+        Request::TopicAlter { .. } => "topic.alter",
         Request::TopicLs => "topic.ls",
         Request::TopicDescribe { .. } => "topic.describe",
         Request::TopicDelete { .. } => "topic.delete",

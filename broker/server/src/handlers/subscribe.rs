@@ -78,8 +78,9 @@ async fn open(client: &Client, bytes: &[u8]) -> Result<(Subscription, Credit), F
     let open = SubscribeOpen::from_bytes(bytes).map_err(|error| fault::of_wire(&error))?;
     let SubscribeOpen { topic, partition, from, filter, credit } = open;
     let engine = client.engine();
+    let wanted = Subscribe { topic: topic.clone(), partition, from, filter };
     let opened = match engine.open_topic(&topic).await {
-        Ok(_) => engine.subscribe(Subscribe { topic: topic.clone(), partition, from, filter }),
+        Ok(_) => engine.subscribe(wanted).await,
         Err(error) => Err(error),
     };
     let subscription = opened.map_err(|error| fault::of_engine(&error))?;

@@ -1,7 +1,7 @@
 //! Requests and their answers.
 
 use bytes::Bytes;
-use logmill_model::TopicName;
+use logmill_model::{Limit, OnFull, PolicyChange, TopicName, TopicPolicy};
 use logmill_wire::{Frame, Request, Response, StreamKind};
 
 use super::support::{Client, Site};
@@ -38,6 +38,50 @@ async fn topics_are_created_listed_described_and_deleted() {
     }
 }
 
+fn create(name: &str, partitions: u32) -> Request {
+    Request::TopicCreate { topic: topic(name), partitions, policy: TopicPolicy::default() }
+}
+
+fn altered(name: &str, change: PolicyChange) -> Request {
+    Request::TopicAlter { topic: topic(name), change }
+}
+
+#[tokio::test]
+async fn a_policy_changes_only_where_it_is_told_to() {
+    let site = Site::new();
+    let server = site.start().await;
+    let client = site.client(&server).await;
+    client.create("a", 1).await;
+    let policy = |request| async {
+        match client.ask(request).await {
+            Ok(Response::Topic(topic)) => topic.policy,
+            other => panic!("{other:?}"),
+        }
+    };
+    let week =
+        PolicyChange { retention_time_ms: Some(Limit::Of(604_800_000)), ..Default::default() };
+    let expected = TopicPolicy { retention_time_ms: Some(604_800_000), ..Default::default() };
+    assert_eq!(policy(altered("a", week)).await, expected);
+    let full = PolicyChange {
+        retention_bytes: Some(Limit::Of(1 << 30)),
+        on_full: Some(OnFull::Reject),
+        ..Default::default()
+    };
+    let expected =
+        TopicPolicy { retention_bytes: Some(1 << 30), on_full: OnFull::Reject, ..expected };
+    assert_eq!(policy(altered("a", full)).await, expected);
+    let ageless = PolicyChange { retention_time_ms: Some(Limit::Unlimited), ..Default::default() };
+    let expected = TopicPolicy { retention_time_ms: None, ..expected };
+    assert_eq!(policy(altered("a", ageless)).await, expected);
+    server.shutdown().await.unwrap();
+    let server = site.start().await;
+    let client = site.client(&server).await;
+    match client.ask(Request::TopicDescribe { topic: topic("a") }).await {
+        Ok(Response::Topic(topic)) => assert_eq!(topic.policy, expected),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[tokio::test]
 async fn what_cant_be_done_is_refused_with_its_number_and_changes_nothing() {
     let site = Site::new();
@@ -46,10 +90,15 @@ async fn what_cant_be_done_is_refused_with_its_number_and_changes_nothing() {
     client.create("a", 1).await;
     let before = server.engine().durable_csn();
     let name = || "none".parse().unwrap();
+    let unlimited =
+        PolicyChange { retention_bytes: Some(Limit::Unlimited), ..PolicyChange::default() };
+    let zero = PolicyChange { retention_time_ms: Some(Limit::Of(0)), ..PolicyChange::default() };
     for (request, code) in [
-        (Request::TopicCreate { topic: topic("a"), partitions: 1 }, 13),
-        (Request::TopicCreate { topic: topic("b"), partitions: 0 }, 2),
-        (Request::TopicCreate { topic: topic("b"), partitions: 4097 }, 2),
+        (create("a", 1), 13),
+        (create("b", 0), 2),
+        (create("b", 4097), 2),
+        (altered("b", unlimited), 11),
+        (altered("a", zero), 2),
         (Request::TopicDescribe { topic: topic("b") }, 11),
         (Request::TopicDelete { topic: topic("b") }, 11),
         (Request::ModuleDescribe { name: name() }, 30),
@@ -106,7 +155,7 @@ async fn requests_do_not_wait_for_one_another() {
     let server = site.start().await;
     let client = site.client(&server).await;
     site.storage.hold_syncs();
-    let request = Request::TopicCreate { topic: topic("slow"), partitions: 1 };
+    let request = create("slow", 1);
     let mut slow = client.open_with(StreamKind::Control, &request).await;
     assert!(matches!(client.ask(Request::TopicLs).await, Ok(Response::Topics(_))));
     site.storage.release_syncs();

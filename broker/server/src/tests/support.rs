@@ -11,7 +11,7 @@ use crate::{Config, Server, Settings, serve};
 use bytes::Bytes;
 use logmill_engine::Options;
 use logmill_log::faulty::FaultyStorage;
-use logmill_model::{Record, RecordBatch, TopicDescription};
+use logmill_model::{Record, RecordBatch, TopicDescription, TopicPolicy};
 use logmill_wire::{
     Accepts, Decoded, Decoder, Fault, Frame, FrameType, Hello, Message, Produce, Request, Response,
     StreamKind, VERSION, Welcome,
@@ -174,7 +174,8 @@ impl Client {
     }
 
     pub(crate) async fn create(&self, topic: &str, partitions: u32) -> TopicDescription {
-        let request = Request::TopicCreate { topic: topic.parse().unwrap(), partitions };
+        let (topic, policy) = (topic.parse().unwrap(), TopicPolicy::default());
+        let request = Request::TopicCreate { topic, partitions, policy };
         match self.ask(request).await {
             Ok(Response::Topic(topic)) => topic,
             other => panic!("{other:?}"),

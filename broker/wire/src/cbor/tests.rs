@@ -2,9 +2,10 @@
 
 use logmill_model::{
     BrokerStatus, Counts, DeployRequest, DeploymentDescription, DeploymentSettings,
-    DeploymentStatus, Epoch, LaneDescription, LogLevel, ModuleDescription, ModuleDigest,
-    ModuleLimits, ModuleLogLine, Offset, OutputGrant, PartitionDescription, Position, ShardId,
-    StartOffset, Timestamp, TopicDescription, Unrouted, World,
+    DeploymentStatus, Epoch, LaneDescription, LaneState, Limit, LogLevel, LostOffsets,
+    ModuleDescription, ModuleDigest, ModuleLimits, ModuleLogLine, Offset, OnFull, OutputGrant,
+    PartitionDescription, PolicyChange, Position, ShardId, StartOffset, Timestamp,
+    TopicDescription, TopicPolicy, Unrouted, World,
 };
 use proptest::prelude::*;
 
@@ -45,9 +46,19 @@ fn deploy_request() -> DeployRequest {
     }
 }
 
+fn policy() -> TopicPolicy {
+    TopicPolicy {
+        retention_time_ms: Some(u64::MAX),
+        retention_bytes: None,
+        compact: true,
+        on_full: OnFull::Reject,
+    }
+}
+
 fn topic() -> TopicDescription {
     let partition = PartitionDescription { partition: 1, start: Offset(0), end: Offset(u64::MAX) };
-    TopicDescription { name: name("t"), created_ts: Timestamp(9), partitions: vec![partition; 3] }
+    let (name, created_ts, policy) = (name("t"), Timestamp(9), policy());
+    TopicDescription { name, created_ts, policy, partitions: vec![partition; 3] }
 }
 
 fn deployment() -> DeploymentDescription {
@@ -78,6 +89,8 @@ fn deployment() -> DeploymentDescription {
             lag: 2,
             parked: 3,
             in_flight: 4,
+            state: LaneState::Lost,
+            lost: Some(LostOffsets { from: Offset(1), to: Offset(2) }),
             waiting: None,
         }],
         counts: Counts { done: 5, ..Counts::default() },
@@ -88,7 +101,18 @@ fn deployment() -> DeploymentDescription {
 fn every_request_comes_back() {
     let deployment = || name("triage");
     for request in [
-        Request::TopicCreate { topic: name("t"), partitions: 4096 },
+        Request::TopicCreate { topic: name("t"), partitions: 4096, policy: policy() },
+        Request::TopicCreate { topic: name("t"), partitions: 1, policy: TopicPolicy::default() },
+        Request::TopicAlter { topic: name("t"), change: PolicyChange::default() },
+        Request::TopicAlter {
+            topic: name("t"),
+            change: PolicyChange {
+                retention_time_ms: Some(Limit::Of(1)),
+                retention_bytes: Some(Limit::Unlimited),
+                compact: Some(false),
+                on_full: Some(OnFull::DropOldest),
+            },
+        },
         Request::TopicLs,
         Request::TopicDescribe { topic: name("t") },
         Request::TopicDelete { topic: name("t") },
@@ -175,11 +199,15 @@ fn the_messages_of_streams_come_back() {
     there_and_back(ProduceOpen { topic: name("t"), partition: None });
     there_and_back(ProduceOpen { topic: name("t"), partition: Some(3) });
     there_and_back(ProduceOpened { partitions: 3 });
-    for filter in [None, Some(name("f"))] {
+    for (from, filter) in [
+        (Position::Earliest, None),
+        (Position::Time(Timestamp(1_700_000_000_123)), Some(name("f"))),
+        (Position::Ago(900_000), None),
+    ] {
         there_and_back(SubscribeOpen {
             topic: name("t"),
             partition: 1,
-            from: Position::Earliest,
+            from,
             filter,
             credit: 1 << 20,
         });

@@ -1,6 +1,6 @@
 //! Tests of control requests and uploads.
 
-use logmill_model::{LogLevel, ModuleDigest, Offset, PartitionDescription, Timestamp};
+use logmill_model::{Limit, LogLevel, ModuleDigest, Offset, PartitionDescription, Timestamp};
 use logmill_wire::Fault;
 
 use super::*;
@@ -24,6 +24,7 @@ fn topic() -> TopicDescription {
     TopicDescription {
         name: "t".parse().unwrap(),
         created_ts: Timestamp(1),
+        policy: TopicPolicy::default(),
         partitions: vec![PartitionDescription { partition: 0, start: Offset(0), end: Offset(9) }],
     }
 }
@@ -39,7 +40,14 @@ async fn a_call_is_one_request_and_takes_its_own_kind_of_answer() {
     let answered = answer(&peer, Ok(Response::Topic(topic())));
     let (created, request) = soon(async { tokio::join!(created, answered) }).await;
     assert_eq!(created, Ok(topic()));
-    assert_eq!(request, Request::TopicCreate { topic: name(), partitions: 3 });
+    let policy = TopicPolicy::default();
+    assert_eq!(request, Request::TopicCreate { topic: name(), partitions: 3, policy });
+
+    let change = PolicyChange { retention_bytes: Some(Limit::Unlimited), ..Default::default() };
+    let altered = admin.alter_topic(name(), change);
+    let answered = answer(&peer, Ok(Response::Topic(topic())));
+    let (altered, request) = soon(async { tokio::join!(altered, answered) }).await;
+    assert_eq!((altered, request), (Ok(topic()), Request::TopicAlter { topic: name(), change }));
 
     let listed = admin.topics();
     let answered = answer(&peer, Ok(Response::Topics(vec![topic()])));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use logmill_model::Offset;
+use logmill_model::{Offset, Timestamp};
 use logmill_wire::{Data, Frame};
 use tokio::sync::{Notify, mpsc};
 
@@ -41,6 +41,21 @@ impl Returns {
     }
 }
 
+/// Where reading ends, when it does.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stop {
+    /// Before this offset.
+    pub(super) offset: Option<Offset>,
+    /// Before the first batch that was appended at this time or later.
+    pub(super) time: Option<Timestamp>,
+}
+
+impl Stop {
+    fn is_before(&self, next: Offset) -> bool {
+        self.offset.is_some_and(|stop| stop <= next)
+    }
+}
+
 /// One partition's stream.
 pub(super) struct Feed {
     pub(super) partition: u32,
@@ -48,8 +63,7 @@ pub(super) struct Feed {
     pub(super) reader: FrameReader,
     /// The first offset that was not given yet.
     pub(super) next: Offset,
-    /// Where reading ends.
-    pub(super) stop: Option<Offset>,
+    pub(super) stop: Stop,
     pub(super) events: mpsc::Sender<Event>,
     pub(super) returns: Arc<Returns>,
 }
@@ -68,7 +82,7 @@ impl Feed {
     }
 
     async fn read(&mut self) -> Result<(), Error> {
-        while self.stop.is_none_or(|stop| self.next < stop) {
+        while !self.stop.is_before(self.next) {
             let returns = Arc::clone(&self.returns);
             tokio::select! {
                 frame = self.reader.next() => match frame? {
@@ -100,7 +114,11 @@ impl Feed {
             let (base, partition) = (envelope.base_offset, self.partition);
             Error::Protocol(format!("the batch at offset {base} of partition {partition}: {error}"))
         })?;
-        let wanted = self.next.0..self.stop.map_or(u64::MAX, |stop| stop.0);
+        if self.stop.time.is_some_and(|time| envelope.append_ts >= time) {
+            self.stop.offset = Some(self.next);
+            return Ok(());
+        }
+        let wanted = self.next.0..self.stop.offset.map_or(u64::MAX, |stop| stop.0);
         self.next = self.next.max(envelope.end_offset());
         let batch = ConsumedBatch { partition: self.partition, envelope, batch, wanted };
         let event = Event::Batch { batch, returns: Arc::clone(&self.returns), cost };

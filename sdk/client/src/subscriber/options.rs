@@ -1,6 +1,6 @@
 //! What to read.
 
-use logmill_model::{DeploymentName, Offset, Position, TopicName};
+use logmill_model::{DeploymentName, Offset, Position, Timestamp, TopicName};
 
 const CREDIT_BYTES: u64 = 4 * 1024 * 1024;
 const CREDIT_BYTES_MIN: u64 = 64 * 1024;
@@ -13,6 +13,7 @@ pub struct SubscribeOptions {
     pub(super) partition: Option<u32>,
     pub(super) from: Position,
     pub(super) to: Option<Offset>,
+    pub(super) to_time: Option<Timestamp>,
     pub(super) until_end: bool,
     pub(super) filter: Option<DeploymentName>,
     pub(super) credit: u64,
@@ -26,6 +27,7 @@ impl SubscribeOptions {
             partition: None,
             from: Position::Earliest,
             to: None,
+            to_time: None,
             until_end: false,
             filter: None,
             credit: CREDIT_BYTES,
@@ -45,6 +47,12 @@ impl SubscribeOptions {
     /// Ends before this offset in each partition.
     pub fn to(self, to: Offset) -> Self {
         Self { to: Some(to), ..self }
+    }
+
+    /// Ends in each partition before the first record that was appended at this time or later. With
+    /// nothing after that time, it waits, unless it ends [`until_end`](Self::until_end).
+    pub fn to_time(self, to: Timestamp) -> Self {
+        Self { to_time: Some(to), ..self }
     }
 
     /// Ends where each partition's durable end is when the subscription is opened.

@@ -98,6 +98,20 @@ async fn until_the_end_means_the_end_at_the_opening() {
     assert_eq!(offsets(&mut subscriber).await, [0]);
 }
 
+#[tokio::test]
+async fn a_time_to_end_at_ends_before_the_first_batch_of_it() {
+    let broker = FakeBroker::start();
+    let (client, peer) = broker.connect().await;
+    let asked = options().to_time(Timestamp(2000));
+    let (mut subscriber, mut stream, _) = open(&client, &peer, asked, (0, 100)).await;
+    for (base, append_ts) in [(0, 1999), (2, 2000), (4, 2001)] {
+        let mut data = data(base, &values(base..base + 2));
+        data.envelope.append_ts = Timestamp(append_ts);
+        stream.send(&Frame::Data(data)).await;
+    }
+    assert_eq!(offsets(&mut subscriber).await, [0, 1]);
+}
+
 /// A filter lets nothing through at the end: only progress tells that it was reached.
 #[tokio::test]
 async fn progress_reaches_the_end_where_no_record_does() {
@@ -241,6 +255,7 @@ async fn describe(peer: &Peer, partitions: u32) {
     let topic = TopicDescription {
         name: "t".parse().unwrap(),
         created_ts: Timestamp(1),
+        policy: logmill_model::TopicPolicy::default(),
         partitions: (0..partitions).map(describe).collect(),
     };
     stream.reply(&Response::Topic(topic)).await;

@@ -2,10 +2,11 @@
 
 use logmill_model::TopicName;
 
+use super::policy;
 use crate::time::shown;
 use crate::{Failure, Session};
 
-/// Show a topic and its partitions
+/// Show a topic, its policy and its partitions
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  logmill topic describe orders")]
 pub(crate) struct Args {
@@ -18,6 +19,7 @@ impl Args {
         let topic = session.admin().await?.topic(self.topic).await?;
         session.output.json(&topic)?;
         session.output.text(format_args!("{}, created {}", topic.name, shown(topic.created_ts)))?;
+        policy::shown(&topic.policy).iter().try_for_each(|line| session.output.text(line))?;
         let rows = topic.partitions.iter().map(|it| {
             let records = it.start.distance_to(it.end);
             [

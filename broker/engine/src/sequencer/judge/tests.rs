@@ -16,7 +16,8 @@ fn to(partition: PartitionId, records: usize) -> Commit {
 }
 
 fn topic(name: &str, id: u64, partitions: u32) -> CatalogRecord {
-    let record = TopicRecord { id: TopicId(id), partitions, created_ts: NOW };
+    let policy = Default::default();
+    let record = TopicRecord { id: TopicId(id), partitions, created_ts: NOW, policy };
     CatalogRecord::Topic(name.parse().unwrap(), Some(record))
 }
 

@@ -21,8 +21,9 @@ pub(crate) struct Flags {
     /// A setting for the module's init; others of the project file stay
     #[arg(long, value_name = "K=V", value_parser = parse_assignment)]
     config: Vec<(String, String)>,
-    /// Where a new deployment starts: earliest, latest or an offset. Consumers only
-    #[arg(long, value_name = "POSITION")]
+    /// Where a new deployment starts: earliest, latest, an offset, @TIME or -SPAN, such as
+    /// @2026-07-01T12:00:00Z or -15m. Consumers only
+    #[arg(long, value_name = "POSITION", allow_hyphen_values = true)]
     from: Option<Position>,
     /// Failed attempts until a record is a dead letter. Consumers only
     #[arg(long, value_name = "N")]

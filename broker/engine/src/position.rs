@@ -1,0 +1,65 @@
+//! What a position stands for in a partition, now.
+
+use logmill_model::{Offset, PartitionId, Position, Timestamp};
+
+use crate::Error;
+use crate::parts::Parts;
+
+impl Parts {
+    /// The offset that a position stands for now. May wait for the disk.
+    pub(crate) async fn position(
+        &self,
+        partition: PartitionId,
+        at: Position,
+    ) -> Result<Offset, Error> {
+        match at {
+            Position::Time(time) => self.offset_at(partition, time).await,
+            Position::Ago(ms) => self.offset_at(partition, self.clock.now().minus_ms(ms)).await,
+            at => self.untimed_position(partition, at).map(Option::unwrap_or_default),
+        }
+    }
+
+    /// The offset that a position stands for now; None for one that names a time, which only the
+    /// log can tell.
+    pub(crate) fn untimed_position(
+        &self,
+        partition: PartitionId,
+        at: Position,
+    ) -> Result<Option<Offset>, Error> {
+        let (start, end) = (self.log.start_offset(partition), self.log.end_offset(partition));
+        match at {
+            Position::Earliest => Ok(Some(start)),
+            Position::Latest => Ok(Some(end)),
+            Position::Offset(asked) if (start..=end).contains(&asked) => Ok(Some(asked)),
+            Position::Offset(asked) => Err(Error::OffsetOutOfRange { asked, start, end }),
+            Position::Time(_) | Position::Ago(_) => Ok(None),
+        }
+    }
+
+    /// The first offset that was appended at this time or later; the end when there is none yet.
+    async fn offset_at(&self, partition: PartitionId, time: Timestamp) -> Result<Offset, Error> {
+        let log = self.log.clone();
+        tokio::task::spawn_blocking(move || offset_at(&log, partition, time))
+            .await
+            .map_err(|_| Error::ShuttingDown)?
+            .map_err(Error::Log)
+    }
+}
+
+/// Times rise with offsets, so that halving the range finds the batch.
+fn offset_at(
+    log: &logmill_log::Log,
+    partition: PartitionId,
+    time: Timestamp,
+) -> Result<Offset, logmill_log::Error> {
+    let (mut low, mut high) = (log.start_offset(partition), log.end_offset(partition));
+    while low < high {
+        let middle = Offset(low.0 + (high.0 - low.0) / 2);
+        match log.read(partition, middle, 1)?.first() {
+            Some(stored) if stored.envelope.append_ts < time => low = stored.envelope.end_offset(),
+            Some(stored) => high = middle.min(stored.envelope.base_offset),
+            None => high = middle,
+        }
+    }
+    Ok(low)
+}
