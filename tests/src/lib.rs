@@ -18,6 +18,7 @@ mod guests;
 mod http;
 pub mod ledger;
 pub mod lifeline;
+pub mod measure;
 mod program;
 mod raw;
 mod records;
