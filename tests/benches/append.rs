@@ -164,7 +164,7 @@ fn bench_engine(criterion: &mut Criterion, batch: &RecordBatch, name: &str, in_f
             let folder = measure::folder(env!("CARGO_TARGET_TMPDIR"));
             let engine = runtime.block_on(async {
                 let engine = measure::engine(folder.path()).await;
-                engine.create_topic(&measure::topic(), PARTITIONS).await.unwrap();
+                measure::create_topic(&engine, PARTITIONS).await;
                 engine
             });
             let mut door = EngineDoor { runtime: &runtime, engine, batch, in_flight };

@@ -25,7 +25,7 @@ async fn main() {
     let folder = measure::folder(env!("CARGO_TARGET_TMPDIR"));
     let mut out = std::io::stdout().lock();
     let engine = measure::engine(folder.path()).await;
-    engine.create_topic(&measure::topic(), PARTITIONS).await.unwrap();
+    measure::create_topic(&engine, PARTITIONS).await;
     let mb = |bytes: u64| bytes as f64 / 1e6;
     writeln!(out, "before the first write: {:.0} MB", mb(measure::memory().0)).unwrap();
     for step in 1..=STEPS {

@@ -98,8 +98,7 @@ fn fill(folder: &Path, kind: &Kind, bytes: u64) {
 
 async fn fill_and_die(folder: PathBuf, batch: RecordBatch, bytes: u64) {
     let engine = measure::engine(&folder).await;
-    // There already, the second time.
-    let _ = engine.create_topic(&measure::topic(), PARTITIONS).await;
+    measure::create_topic(&engine, PARTITIONS).await;
     let batches = bytes / batch.bytes().len() as u64;
     let how = Producing { partitions: PARTITIONS, batches, in_flight: IN_FLIGHT };
     measure::produce(&engine, &batch, how).await;

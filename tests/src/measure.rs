@@ -14,7 +14,7 @@ use logmill_log::storage::DiskStorage;
 use logmill_log::{Durability, Journal, Log, NewEntry, Opened, Settings, StoredBatch};
 use logmill_model::{
     Compression, Csn, Envelope, Offset, PartitionId, Record, RecordBatch, Timestamp, TopicId,
-    TopicName,
+    TopicName, TopicPolicy,
 };
 use rustix::fs::{Advice, FallocateFlags};
 use tempfile::TempDir;
@@ -220,6 +220,17 @@ pub async fn engine(folder: &Path) -> Engine {
         log: Settings::default(),
     };
     Engine::open(options).await.unwrap()
+}
+
+/// Makes the topic of the benches, unless it is there.
+///
+/// # Panics
+/// When it can't be made.
+pub async fn create_topic(engine: &Engine, partitions: u32) {
+    match engine.create_topic(&topic(), partitions, TopicPolicy::default()).await {
+        Ok(_) | Err(logmill_engine::Error::TopicExists(_)) => {}
+        Err(error) => panic!("no topic: {error}"),
+    }
 }
 
 /// How batches are produced.
