@@ -12,6 +12,7 @@ mod crash {
     mod consumers;
     mod producers;
     mod routers;
+    mod steps;
 }
 
 const PROGRAM: logmill_tests::Program =

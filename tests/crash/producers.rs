@@ -62,7 +62,7 @@ impl Load {
             let producer = client.producer(TOPIC.parse().unwrap()).await.unwrap();
             clients.push(client);
             let (chance, count) = (chance.fork(), Arc::clone(&acked));
-            producers.spawn(ledger::produce(producer, id, round * ROUND, chance, move || {
+            producers.spawn(ledger::produce(producer, id, round * ROUND.., chance, move || {
                 count.fetch_add(1, Ordering::Relaxed);
             }));
         }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +14,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, ChildStdin};
 
-use crate::{Program, Ran, lifeline, within};
+use crate::{DieAt, Program, Ran, lifeline, mortal_storage, within};
 
 const STDERR_LINES_MAX: usize = 2000;
 
@@ -36,6 +37,31 @@ impl DataDir {
     pub fn path(&self) -> &Path {
         self.0.path()
     }
+
+    /// Another one with the same files.
+    ///
+    /// # Panics
+    /// When they can't be copied.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let copy = Self::new();
+        copy_folder(self.path(), copy.path()).unwrap();
+        copy
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            std::fs::create_dir(&to)?;
+            copy_folder(&entry.path(), &to)?;
+        } else {
+            std::fs::copy(entry.path(), &to)?;
+        }
+    }
+    Ok(())
 }
 
 impl Default for DataDir {
@@ -53,6 +79,8 @@ pub struct Setup {
     pub wrapper: Vec<String>,
     /// The text of its settings file.
     pub config: Option<String>,
+    /// Where it kills itself.
+    pub die_at: Option<DieAt>,
 }
 
 impl Setup {
@@ -159,6 +187,9 @@ impl Broker {
             std::fs::write(&path, config).unwrap();
             command.arg("--config").arg(path);
         }
+        if let Some(die_at) = &setup.die_at {
+            command.env(mortal_storage::VARIABLE, die_at.to_variable());
+        }
         command.env(lifeline::VARIABLE, "1").current_dir(data);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().unwrap()
@@ -199,7 +230,15 @@ impl Broker {
     /// # Panics
     /// When there is none.
     pub async fn client(&self) -> Client {
-        Client::connect(ConnectOptions::from(self.connection.clone())).await.unwrap()
+        self.try_client().await.unwrap()
+    }
+
+    /// A new connection to it, if it still lives.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn try_client(&self) -> Result<Client, logmill_client::Error> {
+        Client::connect(ConnectOptions::from(self.connection.clone())).await
     }
 
     /// Topics and deployments, over a new connection.
@@ -227,6 +266,20 @@ impl Broker {
         assert!(self.child.try_wait().unwrap().is_none(), "it ended by itself: {}", self.stderr());
         self.child.kill().await.unwrap();
         self.data.clone()
+    }
+
+    /// `kill -9`, unless it has killed itself at the step that its setup names; tells whether it
+    /// had.
+    ///
+    /// # Panics
+    /// When it has ended in another way.
+    pub async fn kill_or_killed(mut self) -> bool {
+        let Some(status) = self.child.try_wait().unwrap() else {
+            self.child.kill().await.unwrap();
+            return false;
+        };
+        assert!(status.signal() == Some(Signal::KILL.as_raw()), "{status}: {}", self.stderr());
+        true
     }
 
     /// Asks it to end, as a supervisor does, and tells how it did and how long that took.

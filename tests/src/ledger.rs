@@ -65,14 +65,15 @@ fn read_id(record: &Record) -> (BatchId, u32) {
     ((next(), next()), u32::try_from(next()).unwrap())
 }
 
-/// Sends batches to one topic until its broker goes away, and writes down what came of them.
+/// Sends batches of these numbers to one topic until its broker goes away, and writes down what
+/// came of them.
 ///
 /// # Panics
 /// When the broker refuses a batch.
 pub async fn produce(
     producer: Producer,
     id: u64,
-    first: u64,
+    numbers: impl Iterator<Item = u64>,
     mut chance: Chance,
     acked: impl Fn(),
 ) -> HashMap<BatchId, Sent> {
@@ -93,7 +94,7 @@ pub async fn produce(
         };
         sent.insert(batch, Sent { partition, fate });
     };
-    for number in first.. {
+    for number in numbers {
         let batch_id = (id, number);
         let partition =
             u32::try_from(chance.between(0, u64::from(producer.partitions()) - 1)).unwrap();
@@ -113,7 +114,7 @@ pub async fn produce(
 }
 
 /// All that was sent, and how far it has been compared.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Ledger {
     sent: HashMap<BatchId, Sent>,
     /// Batches that were found, each at its place.

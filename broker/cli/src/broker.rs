@@ -84,7 +84,7 @@ pub(crate) async fn start(
     let storage = DiskStorage::open(&data_dir)
         .with_context(|| format!("can't use the data directory {}", data_dir.display()))?;
     let options = Options {
-        storage: Arc::new(storage),
+        storage: hooks.storage(Arc::new(storage)),
         data_dir,
         create_topics: settings.create_topics(),
         topics_on_demand: missing_topics == MissingTopics::Create,
@@ -92,8 +92,6 @@ pub(crate) async fn start(
         clock: Clock::machine(),
         log: logmill_log::Settings::default(),
     };
-    // Taken apart, so that a hook that comes to be is not forgotten here.
-    let Hooks {} = hooks;
     Ok(logmill_server::serve(settings, options).await.map_err(anyhow::Error::from)?)
 }
 

@@ -5,5 +5,6 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     logmill_tests::lifeline::hold();
-    logmill_cli::run(std::env::args_os(), logmill_cli::Hooks::default())
+    let hooks = logmill_cli::Hooks::default().wrap_storage(logmill_tests::mortal_storage::wrap);
+    logmill_cli::run(std::env::args_os(), hooks)
 }
