@@ -29,19 +29,24 @@ impl Changes {
         partition: PartitionId,
         batch: &RecordBatch,
     ) -> Result<(), Error> {
-        for record in batch {
-            match partition {
-                PartitionId::CATALOG => {
+        match partition {
+            PartitionId::CATALOG => {
+                for record in batch {
                     self.catalog.push(CatalogRecord::decode(record.key, record.value)?);
                 }
-                PartitionId::CURSORS => {
+            }
+            PartitionId::CURSORS => {
+                for record in batch {
                     self.cursors.push(CursorRecord::decode(record.key, record.value)?);
                 }
-                PartitionId::SEGMENTS => {
+            }
+            PartitionId::SEGMENTS => {
+                for record in batch {
                     self.segments.push(SegmentsRecord::decode(record.key, record.value)?);
                 }
-                _ => {}
             }
+            // The one thread that all commits pass does not walk through users' records.
+            _ => {}
         }
         Ok(())
     }
