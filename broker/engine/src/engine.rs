@@ -23,9 +23,9 @@ use crate::replay::{Replayed, replay};
 /// What an engine is opened with.
 #[derive(Clone)]
 pub struct Options {
-    /// Where the journal lies.
+    /// Where the journal and the modules (`modules/`) lie.
     pub storage: Arc<dyn Storage>,
-    /// Where modules (`modules/`) and their compiled code (`cache/`) lie.
+    /// Where the modules' compiled code (`cache/`) lies: it can be made again.
     pub data_dir: PathBuf,
     /// Whether `deploy` creates the topics that a deployment needs.
     pub create_topics: bool,
@@ -79,7 +79,7 @@ impl Engine {
             compile_apart: options.compile_apart,
             ..logmill_wasm::Settings::default()
         })?;
-        let modules = Arc::new(Modules::open(&options.data_dir.join("modules"), runtime)?);
+        let modules = Arc::new(Modules::open(Arc::clone(&options.storage), runtime)?);
         Self::start(options, opened, replayed, modules, fatal, started)
     }
 

@@ -1,14 +1,13 @@
 //! Uploaded modules: files named by the SHA-256 of their bytes, and their compiled code.
 //!
-//! A module's file is synced, and so is its directory, before any commit names it.
+//! A module's file is synced, and so is its folder, before any commit names it.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use logmill_log::storage::{Storage, SyncSite};
 use logmill_model::{ModuleDescription, ModuleDigest};
 use logmill_wasm::{Module, Runtime};
 use sha2::{Digest, Sha256};
@@ -16,12 +15,14 @@ use sha2::{Digest, Sha256};
 use crate::limits::COMPILED_MODULES_MAX;
 use crate::{Engine, Error};
 
+/// The folder in the data directory.
+const FOLDER: &str = "modules";
 /// The ending of a file that is being written.
-const PARTIAL: &str = "partial";
+const PARTIAL: &str = ".partial";
 
 /// The modules of one data directory.
 pub(crate) struct Modules {
-    dir: PathBuf,
+    storage: Arc<dyn Storage>,
     runtime: Runtime,
     /// The newest compiled modules, the newest last; held for a look-up or an insert only.
     /// Deployments hold theirs themselves.
@@ -49,17 +50,18 @@ impl Engine {
 }
 
 impl Modules {
-    /// Opens the directory, making it where it is missing.
-    pub(crate) fn open(dir: &Path, runtime: Runtime) -> Result<Self, Error> {
-        fs::create_dir_all(dir).map_err(|source| io_error("create", dir, source))?;
-        let modules = Self {
-            dir: dir.to_owned(),
-            runtime,
-            compiled: Mutex::default(),
-            files: Mutex::default(),
-        };
-        modules.remove_partial().map_err(|source| io_error("clean up", dir, source))?;
+    /// Opens the folder, making it where it is missing.
+    pub(crate) fn open(storage: Arc<dyn Storage>, runtime: Runtime) -> Result<Self, Error> {
+        let modules =
+            Self { storage, runtime, compiled: Mutex::default(), files: Mutex::default() };
+        modules.make_folder().map_err(|source| modules.io_error("create", FOLDER, source))?;
+        modules.remove_partial().map_err(|source| modules.io_error("clean up", FOLDER, source))?;
         Ok(modules)
+    }
+
+    fn make_folder(&self) -> io::Result<()> {
+        self.storage.make_folder(FOLDER)?;
+        self.storage.sync_folder("", SyncSite::ROOT_FOLDER)
     }
 
     /// A module that was uploaded, compiled.
@@ -72,15 +74,15 @@ impl Modules {
         }
         let modules = Arc::clone(self);
         tokio::task::spawn_blocking(move || {
-            let path = modules.path(digest);
-            let bytes = fs::read(&path).map_err(|error| match error.kind() {
+            let path = path(digest);
+            let bytes = modules.read(&path).map_err(|error| match error.kind() {
                 io::ErrorKind::NotFound => Error::UnknownModule(digest),
-                _ => io_error("read", &path, error),
+                _ => modules.io_error("read", &path, error),
             })?;
             if Sha256::digest(&bytes)[..] != digest.0 {
                 return Err(Error::ModuleRefused(format!(
                     "{} is not what was uploaded; upload the module again",
-                    path.display()
+                    modules.place(&path)
                 )));
             }
             modules.compile(&bytes)
@@ -99,17 +101,18 @@ impl Modules {
 
     /// What uploads that a crash cut off have left.
     fn remove_partial(&self) -> io::Result<()> {
-        for entry in fs::read_dir(&self.dir)? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == PARTIAL) {
-                fs::remove_file(path)?;
-            }
-        }
-        Ok(())
+        let names = self.storage.list(FOLDER)?;
+        let mut partial = names.iter().filter(|name| name.ends_with(PARTIAL));
+        partial.try_for_each(|name| self.storage.remove(&format!("{FOLDER}/{name}")))
     }
 
-    fn path(&self, digest: ModuleDigest) -> PathBuf {
-        self.dir.join(format!("{digest}.wasm"))
+    fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+        let file = self.storage.open(path)?;
+        let bytes = usize::try_from(file.bytes()?).map_err(io::Error::other)?;
+        let mut read = vec![0; bytes];
+        let filled = file.read_at(&mut read, 0)?;
+        read.truncate(filled);
+        Ok(read)
     }
 
     fn compile(&self, bytes: &[u8]) -> Result<Module, Error> {
@@ -127,27 +130,42 @@ impl Modules {
         Ok(module)
     }
 
-    /// Makes sure that the file is there, whole and durable. A new one is written under another
-    /// name first, so that a file of that name is whole; one that is damaged is written anew.
+    /// Makes sure that the file is there, whole and durable. It is written under another name
+    /// first, so that a file of its own name is whole; and always anew, since one that is there may
+    /// be what a failed sync has left in the page cache alone.
     fn keep(&self, digest: ModuleDigest, bytes: &[u8]) -> Result<(), Error> {
         let _files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let path = self.path(digest);
-        let partial = path.with_extension(PARTIAL);
-        let is_there = fs::read(&path).is_ok_and(|there| there == bytes);
-        let write = || {
-            if is_there {
-                // It may be there since a moment ago, and not on the disk yet.
-                File::open(&path)?.sync_all()?;
-            } else {
-                let mut file = File::create(&partial)?;
-                file.write_all(bytes)?;
-                file.sync_all()?;
-                fs::rename(&partial, &path)?;
-            }
-            File::open(&self.dir)?.sync_all()
-        };
-        write().map_err(|source| io_error("write", &path, source))
+        let path = path(digest);
+        self.write(&path, bytes).map_err(|source| self.io_error("write", &path, source))
     }
+
+    fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        let partial = format!("{path}{PARTIAL}");
+        let file = match self.storage.create(&partial) {
+            // A write that failed has left it.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.storage.remove(&partial)?;
+                self.storage.create(&partial)?
+            }
+            other => other?,
+        };
+        file.write_at(&[IoSlice::new(bytes)], 0)?;
+        file.sync(SyncSite::MODULE)?;
+        self.storage.rename(&partial, path)?;
+        self.storage.sync_folder(FOLDER, SyncSite::MODULES_FOLDER)
+    }
+
+    fn place(&self, path: &str) -> String {
+        format!("{}/{path}", self.storage.place())
+    }
+
+    fn io_error(&self, verb: &str, path: &str, source: io::Error) -> Error {
+        Error::Io { what: format!("can't {verb} {}", self.place(path)), source }
+    }
+}
+
+fn path(digest: ModuleDigest) -> String {
+    format!("{FOLDER}/{digest}.wasm")
 }
 
 fn describe(module: &Module) -> ModuleDescription {
@@ -160,6 +178,5 @@ fn describe(module: &Module) -> ModuleDescription {
     }
 }
 
-fn io_error(verb: &str, path: &Path, source: io::Error) -> Error {
-    Error::Io { what: format!("can't {verb} {}", path.display()), source }
-}
+#[cfg(test)]
+mod tests;

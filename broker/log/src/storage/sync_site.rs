@@ -39,6 +39,10 @@ sync_sites! {
     COMPLETION = "recovery's completion record";
     /// What recovery cut off, kept beside.
     TORN = "torn bytes";
+    /// An uploaded module.
+    MODULE = "module";
+    /// The name of an uploaded module.
+    MODULES_FOLDER = "modules folder";
 }
 
 impl fmt::Display for SyncSite {
