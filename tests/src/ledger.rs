@@ -8,9 +8,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use logmill_client::{
-    BatchBuilder, Client, Error, Offset, Position, Producer, Record, RecordBatch, SubscribeOptions,
-    Ticket, Timestamp,
+    BatchBuilder, Client, Compression, Error, Offset, Position, Producer, Record, RecordBatch,
+    SubscribeOptions, Ticket, Timestamp,
 };
+use logmill_model::limits::BATCH_BYTES_MAX;
 
 use crate::{Chance, within};
 
@@ -35,7 +36,8 @@ pub struct Sent {
     pub fate: Fate,
 }
 
-/// The batch of this id: its content is a function of the id, so that it can be told again.
+/// The batch of this id: its content is a function of the id, so that it can be told again, and so
+/// is its compression.
 ///
 /// # Panics
 /// Never: it fits.
@@ -55,7 +57,13 @@ pub fn batch(id: BatchId) -> RecordBatch {
         };
         builder.push(&record).unwrap();
     }
-    builder.seal()
+    let compressions = [Compression::None, Compression::Lz4, Compression::Zstd];
+    builder.seal().compress(compressions[usize::try_from(number % 3).unwrap()])
+}
+
+fn records(batch: &RecordBatch) -> Vec<Record> {
+    let plain = batch.decompressed(BATCH_BYTES_MAX).expect("a batch of this ledger");
+    plain.to_records().map(|(_, record)| record).collect()
 }
 
 /// What of a batch a record says: its id and its index.
@@ -199,8 +207,7 @@ impl Ledger {
     }
 
     fn check_batch(&mut self, partition: u32, base: Offset, read: &RecordBatch) {
-        let (_, first) = read.to_records().next().expect("a batch has records");
-        let (id, _) = read_id(&first);
+        let (id, _) = read_id(records(read).first().expect("a batch has records"));
         assert!(self.sent.contains_key(&id), "batch {id:?} at {partition}/{base} was never sent");
         assert_eq!(read, &batch(id), "batch {id:?} is whole and unaltered");
         let before = self.found.insert(id, (partition, base));
@@ -225,8 +232,9 @@ mod tests {
     fn a_batch_is_told_again_from_its_id() {
         assert_eq!(batch((3, 9)), batch((3, 9)));
         assert_ne!(batch((3, 9)), batch((3, 10)));
-        let (_, record) = batch((3, 9)).to_records().next().unwrap();
-        assert_eq!(read_id(&record), ((3, 9), 0));
+        for number in 9..12 {
+            assert_eq!(read_id(&records(&batch((3, number)))[0]), ((3, number), 0));
+        }
     }
 
     #[test]
@@ -246,7 +254,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "whole and unaltered")]
     fn an_altered_batch_is_found() {
-        let mut altered: Vec<_> = batch((1, 1)).to_records().map(|(_, record)| record).collect();
+        let mut altered = records(&batch((1, 1)));
         altered.push(Record::default());
         ledger().check_batch(0, Offset(0), &RecordBatch::of(&altered).unwrap());
     }

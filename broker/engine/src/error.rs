@@ -108,6 +108,14 @@ pub enum Error {
         /// More on it.
         detail: String,
     },
+    /// A batch that was accepted, and whose checksum is right, does not hold what its header says.
+    #[error("the batch at offset {base} can't be read: {error}")]
+    Unreadable {
+        /// Where it begins.
+        base: Offset,
+        /// What is wrong with it.
+        error: logmill_model::Error,
+    },
     /// The commit was refused. Nothing of it happened.
     #[error(transparent)]
     Refused(#[from] Refusal),

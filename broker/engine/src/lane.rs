@@ -180,7 +180,7 @@ impl Lane {
         self.handler = ran.handler.take();
         if ran.cursor.next == self.cursor.next && ran.cursor.failed == self.cursor.failed {
             return match ran.broken {
-                Some(failure) => Next::Wait(format!("the module's init failed: {failure}")),
+                Some(broken) => Next::Wait(broken.to_string()),
                 None => Next::Go,
             };
         }

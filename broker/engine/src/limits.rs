@@ -47,6 +47,8 @@ pub(crate) const LANES_SETTLE_MAX: Duration = Duration::from_secs(4);
 pub(crate) const CONTROL_WAIT_MAX: Duration = Duration::from_secs(2);
 /// What a filter may take of a worker before it lets others work.
 pub(crate) const FILTER_TIME_MAX: Duration = Duration::from_millis(20);
+/// Bytes of batches that a filter lets through before they are served, a single batch excepted.
+pub(crate) const FILTER_BYTES_MAX: usize = 1 << 20;
 /// Compiled modules that are kept though nothing uses them.
 pub(crate) const COMPILED_MODULES_MAX: usize = 8;
 

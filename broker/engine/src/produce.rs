@@ -4,9 +4,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
+use logmill_model::limits::BATCH_BYTES_MAX;
 use logmill_model::{
-    Append, Commit, Csn, DeploymentName, Epoch, Message, Offset, Outcome, RecordBatch, Timestamp,
-    TopicName, Unrouted, murmur2,
+    Append, Commit, Compression, Csn, DeploymentName, Epoch, Message, Offset, Outcome, PlainBatch,
+    RecordBatch, Timestamp, TopicName, Unrouted, murmur2,
 };
 use logmill_wasm::{CallContext, Failure};
 
@@ -35,7 +36,8 @@ impl Engine {
     /// returns, the batch is routed and has its turn; the future that it returns resolves when
     /// the batch is durable.
     ///
-    /// The batch must have passed [`RecordBatch::check_produced`].
+    /// The batch's records must have passed [`PlainBatch::check_produced`]. It is stored as it is,
+    /// compressed or not.
     ///
     /// # Errors
     /// [`Error::UnknownTopic`], [`Error::UnknownPartition`], [`Error::RouterNotReady`],
@@ -53,13 +55,17 @@ impl Engine {
         let bytes = batch.bytes().len() as u64;
         let mut commit = Commit::default();
         commit.appends.push(Append::new(target, batch.clone()));
-        let routed_max = if routers.is_empty() { 0 } else { ROUTE_BYTES_MAX };
+        let routed_max =
+            if routers.is_empty() { 0 } else { ROUTE_BYTES_MAX + decompressed_bytes(&batch) };
         // Taken before routing: what waits for its turn is counted, outputs included.
         let room = parts.sequencer.reserve(commit.batch_bytes() + routed_max).await?;
         if !routers.is_empty() {
             let (parts, topic) = (self.shared_parts(), topic.clone());
-            let route = Route { parts, topic, partition, batch };
-            let routed = self.parts().pool.run(move || route.all(&routers)).await??;
+            let route = move || {
+                let (records, crc) = (batch.decompressed(BATCH_BYTES_MAX)?, batch.crc());
+                Route { parts, topic, partition, records, crc }.all(&routers)
+            };
+            let routed = self.parts().pool.run(route).await??;
             commit.appends.extend(routed.into_appends());
         }
         let ticket = parts.sequencer.propose_in(room, commit).await?;
@@ -82,6 +88,14 @@ impl Engine {
     }
 }
 
+/// What looking into a batch takes besides the batch.
+fn decompressed_bytes(batch: &RecordBatch) -> usize {
+    match batch.compression() {
+        Compression::None => 0,
+        Compression::Lz4 | Compression::Zstd => batch.records_bytes(),
+    }
+}
+
 /// A router that is ready.
 pub(crate) struct Router {
     pub(crate) deployment: DeploymentName,
@@ -93,7 +107,9 @@ struct Route {
     parts: Arc<Parts>,
     topic: TopicName,
     partition: u32,
-    batch: RecordBatch,
+    records: PlainBatch,
+    /// Of the batch as it was sent.
+    crc: u32,
 }
 
 impl Route {
@@ -122,9 +138,9 @@ impl Route {
         let mut instance = active.take_instance(now).map_err(|it| failed(0, it))?;
         let catalog = self.parts.views.catalog();
         let seed = seed(&router.deployment, &self.topic, self.partition);
-        for record in &self.batch {
+        for record in &self.records {
             let index = record.offset_delta;
-            let message = self.message(record.to_record(self.batch.bytes()));
+            let message = self.message(record.to_record(self.records.bytes()));
             let mut log =
                 |level, text: &str| active.guest.log.write(now, level, Some(&message), text);
             let seed = mix(seed, u64::from(murmur2(record.encoded())), 1);
@@ -135,7 +151,7 @@ impl Route {
             }
             for write in active.grants.writes(&outputs, 1, now).map_err(|it| failed(index, it))? {
                 // By content, so that keyless outputs spread and the same batch goes the same way.
-                gathered.add(&catalog, &write, u64::from(self.batch.crc())).map_err(|missing| {
+                gathered.add(&catalog, &write, u64::from(self.crc)).map_err(|missing| {
                     refused(index, "not-granted", format!("topic {} does not exist", missing.0))
                 })?;
             }

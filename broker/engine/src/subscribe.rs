@@ -6,15 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use logmill_log::StoredBatch;
+use logmill_model::limits::BATCH_BYTES_MAX;
 use logmill_model::{
-    DeploymentName, Message, Offset, PartitionId, Position, Record, RecordBatch, TopicName, World,
+    DeploymentName, Message, Offset, PartitionId, PlainBatch, Position, Record, RecordBatch,
+    TopicName, World,
 };
 use logmill_wasm::{CallContext, Instance};
 use tokio::sync::watch;
 
 use crate::active::Active;
 use crate::clock::Clock;
-use crate::limits::FILTER_TIME_MAX;
+use crate::limits::{FILTER_BYTES_MAX, FILTER_TIME_MAX};
 use crate::parts::Parts;
 use crate::{Engine, Error};
 
@@ -186,11 +188,17 @@ impl Filter {
         from: Offset,
     ) -> Result<(Vec<StoredBatch>, Offset), Error> {
         let (started, mut seen, mut after) = (Instant::now(), Vec::new(), from);
-        let mut stopped = false;
+        let (mut stopped, mut bytes) = (false, 0);
         for stored in batches {
+            let base = stored.envelope.base_offset;
+            let records = match stored.batch.decompressed(BATCH_BYTES_MAX) {
+                Ok(records) => records,
+                Err(error) if after == from => return Err(Error::Unreadable { base, error }),
+                Err(_) => break,
+            };
             let mut kept = HashSet::new();
-            for (delta, record) in stored.batch.to_records() {
-                let offset = RecordBatch::offset_at(stored.envelope.base_offset, delta);
+            for (delta, record) in records.to_records() {
+                let offset = RecordBatch::offset_at(base, delta);
                 if offset < from {
                     continue;
                 }
@@ -209,15 +217,18 @@ impl Filter {
                     break;
                 }
             }
-            let batch = stored.batch.retain(|record| kept.contains(&record.offset_delta));
-            if batch.record_count() > 0 {
-                let envelope = stored.envelope.around(&batch);
-                seen.push(StoredBatch { partition: stored.partition, envelope, batch });
+            if let Some(stored) = reduced(stored, &records, &kept) {
+                bytes += stored.batch.bytes().len();
+                seen.push(stored);
             }
             if stopped {
                 break;
             }
             after = stored.envelope.end_offset();
+            // Batches that were compressed may be many times what was read.
+            if bytes >= FILTER_BYTES_MAX {
+                break;
+            }
         }
         Ok((seen, after))
     }
@@ -244,6 +255,20 @@ impl Filter {
     }
 }
 
+/// The batch with only these records; None without any. One that keeps all is served as it was
+/// sent, another one is made anew and not compressed.
+fn reduced(stored: &StoredBatch, records: &PlainBatch, kept: &HashSet<u32>) -> Option<StoredBatch> {
+    if kept.is_empty() {
+        return None;
+    }
+    if kept.len() == records.record_count() as usize {
+        return Some(stored.clone());
+    }
+    let batch = records.retain(|record| kept.contains(&record.offset_delta));
+    let envelope = stored.envelope.around(&batch);
+    Some(StoredBatch { partition: stored.partition, envelope, batch })
+}
+
 fn message(
     (topic, partition, offset): (&str, u32, Offset),
     stored: &StoredBatch,
@@ -257,5 +282,50 @@ fn message(
         append_ts: Some(stored.envelope.append_ts),
         attempt: 1,
         first_failed_ts: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use logmill_model::{Compression, Csn, Envelope, Timestamp, TopicId};
+
+    use super::*;
+
+    fn stored(batch: RecordBatch) -> StoredBatch {
+        let envelope = Envelope {
+            base_offset: Offset(5),
+            append_ts: Timestamp(1),
+            csn: Csn(1),
+            producer: None,
+            last_delta: batch.last_delta(),
+            records: batch.record_count(),
+            bytes: u32::try_from(batch.bytes().len()).unwrap(),
+            crc: batch.crc(),
+            rewritten: false,
+            compression: batch.compression(),
+            hops: 0,
+        };
+        StoredBatch { partition: PartitionId::new(TopicId(16), 0), envelope, batch }
+    }
+
+    #[test]
+    fn a_filter_serves_what_was_sent_or_says_that_it_has_rewritten_it() {
+        let record = Record { value: Some("again ".repeat(50).into()), ..Record::default() };
+        let plain = RecordBatch::of(&vec![record; 3]).unwrap();
+        for compression in [Compression::None, Compression::Lz4, Compression::Zstd] {
+            let stored = stored(plain.compress(compression));
+            let records = stored.batch.decompressed(BATCH_BYTES_MAX).unwrap();
+            let reduced =
+                |kept: &[u32]| reduced(&stored, &records, &kept.iter().copied().collect());
+            assert!(reduced(&[]).is_none());
+            let all = reduced(&[0, 1, 2]).unwrap();
+            assert_eq!((all.envelope, &all.batch), (stored.envelope, &stored.batch));
+            let some = reduced(&[0, 2]).unwrap();
+            assert_eq!(some.envelope.compression, Compression::None);
+            assert!(some.envelope.rewritten && some.envelope.end_offset() == Offset(8));
+            let read = some.envelope.check_batch(some.batch.bytes().clone()).unwrap();
+            let deltas: Vec<u32> = read.plain().unwrap().iter().map(|it| it.offset_delta).collect();
+            assert_eq!(deltas, [0, 2]);
+        }
     }
 }

@@ -5,12 +5,12 @@
 //! | at | bytes | batch |
 //! |---:|---:|---|
 //! | 0 | 1 | version, 1 |
-//! | 1 | 1 | compression of what follows the header: 0 none, 1 lz4, 2 zstd |
+//! | 1 | 1 | compression of what follows the header: 0 none, 1 lz4 block, 2 zstd frame (`compression.rs`) |
 //! | 2 | 2 | 0 |
 //! | 4 | 4 | records |
 //! | 8 | 4 | last offset delta: the batch spans `last delta + 1` offsets |
-//! | 12 | 4 | bytes of the records, uncompressed |
-//! | 16 | | records |
+//! | 12 | 4 | bytes of the records, uncompressed; with the header, at most [`limits::BATCH_BYTES_MAX`] |
+//! | 16 | | records, in a compressed batch their compressed form |
 //!
 //! | at | bytes | record |
 //! |---:|---:|---|
@@ -25,16 +25,25 @@
 //! | 28 | | key, value, then each header: u16 name bytes, u32 value bytes, name (UTF-8), value |
 //!
 //! A record carries its offset delta, and a batch its last one, so that compaction can drop records
-//! without moving others. The batch's CRC-32C (Castagnoli, RFC 3720) is over all of these bytes; it
-//! travels and lies beside them, in the envelope.
+//! without moving others.
+//!
+//! A compressed batch holds at least one record, takes no more bytes decompressed than one that is
+//! not compressed may, and is stored and served as it was sent. Its header is enough for all that
+//! the log does with it; to see its records takes an explicit step, [`RecordBatch::decompressed`].
+//!
+//! The batch's CRC-32C (Castagnoli, RFC 3720) is over the bytes as they
+//! were sent, compressed or not; it travels and lies beside them, in the envelope.
 
 mod builder;
+mod plain;
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::{Compression, Error, Offset, Record, RecordRef, Timestamp, limits};
+use crate::{Compression, Error, Offset, Record, limits};
 
 pub use builder::BatchBuilder;
+pub(crate) use plain::split_header;
+pub use plain::{PlainBatch, Records};
 
 const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 16;
@@ -56,7 +65,8 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
-/// A batch whose layout and checksum have been checked.
+/// A batch as it is sent, stored and served: its checksum and its header have been checked, and its
+/// records, unless they are compressed. [`decompressed`](Self::decompressed) gives its records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordBatch {
     bytes: Bytes,
@@ -65,7 +75,8 @@ pub struct RecordBatch {
 
 impl RecordBatch {
     /// Checks bytes that came from elsewhere, against the checksum that came with them: the
-    /// broker's border, and every read from disk. Allocates nothing, whatever the bytes say.
+    /// broker's border, and every read from disk. Allocates nothing, whatever the bytes say, and
+    /// decompresses nothing.
     ///
     /// # Errors
     /// [`Error::Checksum`], [`Error::Batch`], [`Error::BatchTooLarge`].
@@ -97,59 +108,85 @@ impl RecordBatch {
         if self.record_count() as usize > limits::BATCH_RECORDS_MAX {
             return Err(malformed("too many records"));
         }
-        if self.compression() != Compression::None {
-            return Err(malformed("compressed batches are not supported yet"));
+        match self.compression() {
+            Compression::None => self.check_plain(),
+            Compression::Lz4 | Compression::Zstd => self.check_compressed(),
         }
-        if u32_at(bytes, 12) as usize != bytes.len() - HEADER_BYTES {
+    }
+
+    fn check_plain(&self) -> Result<(), Error> {
+        let records = &self.bytes[HEADER_BYTES..];
+        if self.records_bytes() != records.len() {
             return Err(malformed("the length of its records is not what its header says"));
         }
-        let mut rest = &bytes[HEADER_BYTES..];
-        let mut previous = None;
-        for _ in 0..self.record_count() {
-            let (record, tail) = split_record(rest)?;
-            if previous.is_some_and(|previous| record.offset_delta <= previous) {
-                return Err(malformed("offset deltas do not rise"));
-            }
-            previous = Some(record.offset_delta);
-            rest = tail;
+        plain::check_records(records, self.record_count(), self.last_delta())
+    }
+
+    /// What the header alone can be caught lying about.
+    fn check_compressed(&self) -> Result<(), Error> {
+        let bytes = HEADER_BYTES + self.records_bytes();
+        if bytes > limits::BATCH_BYTES_MAX {
+            return Err(Error::BatchTooLarge { bytes, max: limits::BATCH_BYTES_MAX });
         }
-        if !rest.is_empty() {
-            return Err(malformed("more bytes than its records take"));
+        let Some(highest) = self.record_count().checked_sub(1) else {
+            return Err(malformed("it is compressed and has no record"));
+        };
+        if highest > self.last_delta() {
+            return Err(malformed("more records than its last offset delta allows"));
         }
-        if previous.is_some_and(|last| last > self.last_delta()) {
-            return Err(malformed("a record lies beyond the last offset delta"));
+        if self.record_count() as usize * RECORD_OVERHEAD_BYTES > self.records_bytes() {
+            return Err(malformed("more records than its bytes can hold"));
         }
         Ok(())
     }
 
-    /// Checks what a client's batch must keep beyond the layout: at least one record, dense
-    /// deltas from 0, no record above `record_bytes_max`, no header that is the broker's own.
+    /// The records, for which a compressed batch takes memory of its own: as much as its header
+    /// says and no more, whatever its bytes say, and none when that is above `bytes_max` (a whole
+    /// batch's, header included; none is above [`limits::BATCH_BYTES_MAX`]). One that is not
+    /// compressed is shared.
     ///
     /// # Errors
-    /// [`Error::Batch`], [`Error::RecordTooLarge`], [`Error::ReservedHeader`].
-    pub fn check_produced(&self, record_bytes_max: usize) -> Result<(), Error> {
-        if self.record_count() == 0 {
-            return Err(malformed("it has no record"));
+    /// [`Error::Batch`] when the bytes are not the compressed form of the records that the header
+    /// says; [`Error::BatchTooLarge`].
+    pub fn decompressed(&self, bytes_max: usize) -> Result<PlainBatch, Error> {
+        if let Some(plain) = self.plain() {
+            return Ok(plain);
         }
-        if self.last_delta() != self.record_count() - 1 {
-            return Err(malformed("the last offset delta is not its record count less one"));
+        let bytes = HEADER_BYTES + self.records_bytes();
+        if bytes > bytes_max {
+            return Err(Error::BatchTooLarge { bytes, max: bytes_max });
         }
-        for record in self.iter() {
-            let index = record.offset_delta;
-            if record.encoded().len() > record_bytes_max {
-                let bytes = record.encoded().len();
-                return Err(Error::RecordTooLarge { index, bytes, max: record_bytes_max });
-            }
-            if usize::from(record.header_count) > limits::PRODUCED_HEADERS_MAX {
-                return Err(malformed("a record has more headers than may be produced"));
-            }
-            for (name, _) in record.headers() {
-                if limits::RESERVED_HEADER_PREFIXES.iter().any(|p| name.starts_with(p)) {
-                    return Err(Error::ReservedHeader { index, name: name.to_owned() });
-                }
-            }
+        let records = self
+            .compression()
+            .decompress(&self.bytes[HEADER_BYTES..], self.records_bytes())
+            .ok_or_else(|| malformed("its records do not decompress to what its header says"))?;
+        PlainBatch::check(records.into(), self.record_count(), self.last_delta())
+    }
+
+    /// The records of a batch that is not compressed; None of one that is.
+    #[must_use]
+    pub fn plain(&self) -> Option<PlainBatch> {
+        let records = || self.bytes.slice(HEADER_BYTES..);
+        let plain = || PlainBatch::of_checked(records(), self.record_count(), self.last_delta());
+        (self.compression() == Compression::None).then(plain)
+    }
+
+    /// The same records, compressed. The batch as it is when that would not make it smaller, when
+    /// it is compressed already, or when it holds no record.
+    #[must_use]
+    pub fn compress(&self, compression: Compression) -> Self {
+        if self.compression() != Compression::None || self.record_count() == 0 {
+            return self.clone();
         }
-        Ok(())
+        let Some(records) = compression.compress(&self.bytes[HEADER_BYTES..]) else {
+            return self.clone();
+        };
+        let mut bytes = BytesMut::with_capacity(HEADER_BYTES + records.len());
+        bytes.put_slice(&self.bytes[..HEADER_BYTES]);
+        bytes[1] = compression.code();
+        bytes.put_slice(&records);
+        let crc = crc32c::crc32c(&bytes);
+        Self { bytes: bytes.freeze(), crc }
     }
 
     /// The batch as it lies on disk and on the wire.
@@ -182,129 +219,18 @@ impl RecordBatch {
         u64::from(self.last_delta()) + 1
     }
 
+    /// What its records take when they are not compressed, in bytes.
+    #[must_use]
+    pub fn records_bytes(&self) -> usize {
+        u32_at(&self.bytes, 12) as usize
+    }
+
     /// How its records are compressed.
     #[must_use]
     pub fn compression(&self) -> Compression {
         Compression::from_code(self.bytes[1]).expect("checked when the batch was made")
     }
 
-    /// The records in order, without a copy.
-    #[must_use]
-    pub fn iter(&self) -> Records<'_> {
-        Records { rest: &self.bytes[HEADER_BYTES..] }
-    }
-
-    /// The records in order as values that share the batch's bytes.
-    pub fn to_records(&self) -> impl Iterator<Item = (u32, Record)> + '_ {
-        self.iter().map(|record| (record.offset_delta, record.to_record(&self.bytes)))
-    }
-
-    /// The records that `keep` says yes to, at their own offsets, in a batch of the same span.
-    #[must_use]
-    pub fn retain(&self, mut keep: impl FnMut(&RecordRef<'_>) -> bool) -> Self {
-        let mut builder = BatchBuilder::default();
-        for record in self.iter() {
-            if keep(&record) {
-                builder.push_encoded(record.encoded());
-            }
-        }
-        builder.last_delta = self.last_delta();
-        builder.seal()
-    }
-}
-
-impl<'a> IntoIterator for &'a RecordBatch {
-    type Item = RecordRef<'a>;
-    type IntoIter = Records<'a>;
-
-    fn into_iter(self) -> Records<'a> {
-        self.iter()
-    }
-}
-
-/// The records of a batch, in order.
-#[derive(Debug, Clone)]
-pub struct Records<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Iterator for Records<'a> {
-    type Item = RecordRef<'a>;
-
-    fn next(&mut self) -> Option<RecordRef<'a>> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        let (record, rest) = split_record(self.rest).expect("checked when the batch was made");
-        self.rest = rest;
-        Some(record)
-    }
-}
-
-fn split_record(bytes: &[u8]) -> Result<(RecordRef<'_>, &[u8]), Error> {
-    if bytes.len() < RECORD_OVERHEAD_BYTES {
-        return Err(malformed("a record ends early"));
-    }
-    let length = u32_at(bytes, 0) as usize;
-    if length < RECORD_OVERHEAD_BYTES - 4 || length > bytes.len() - 4 {
-        return Err(malformed("a record's length lies"));
-    }
-    let (encoded, rest) = bytes.split_at(4 + length);
-    let attributes = encoded[16];
-    let (key_bytes, value_bytes) = (u32_at(encoded, 20) as usize, u32_at(encoded, 24) as usize);
-    if attributes & !(HAS_KEY | HAS_VALUE) != 0 || encoded[17] != 0 {
-        return Err(malformed("a record has unknown attributes"));
-    }
-    if (attributes & HAS_KEY == 0 && key_bytes != 0)
-        || (attributes & HAS_VALUE == 0 && value_bytes != 0)
-    {
-        return Err(malformed("a record has bytes of a part that it says is absent"));
-    }
-    let body = &encoded[RECORD_OVERHEAD_BYTES..];
-    let (key, body) =
-        body.split_at_checked(key_bytes).ok_or_else(|| malformed("a key's length lies"))?;
-    let (value, header_bytes) =
-        body.split_at_checked(value_bytes).ok_or_else(|| malformed("a value's length lies"))?;
-    let header_count = u16_at(encoded, 18);
-    if usize::from(header_count) > limits::HEADERS_MAX {
-        return Err(malformed("a record has too many headers"));
-    }
-    let mut tail = header_bytes;
-    for _ in 0..header_count {
-        (_, _, tail) = split_header(tail)?;
-    }
-    if !tail.is_empty() {
-        return Err(malformed("a record is longer than its parts"));
-    }
-    let record = RecordRef {
-        offset_delta: u32_at(encoded, 4),
-        create_ts: Timestamp(u64::from_le_bytes(
-            encoded[8..16].try_into().expect("eight bytes are eight bytes"),
-        )),
-        key: (attributes & HAS_KEY != 0).then_some(key),
-        value: (attributes & HAS_VALUE != 0).then_some(value),
-        header_count,
-        header_bytes,
-        encoded,
-    };
-    Ok((record, rest))
-}
-
-pub(crate) fn split_header(bytes: &[u8]) -> Result<(&str, &[u8], &[u8]), Error> {
-    if bytes.len() < HEADER_OVERHEAD_BYTES {
-        return Err(malformed("a header ends early"));
-    }
-    let (name_bytes, value_bytes) = (usize::from(u16_at(bytes, 0)), u32_at(bytes, 2) as usize);
-    let body = &bytes[HEADER_OVERHEAD_BYTES..];
-    let (name, body) =
-        body.split_at_checked(name_bytes).ok_or_else(|| malformed("a header's length lies"))?;
-    let (value, rest) =
-        body.split_at_checked(value_bytes).ok_or_else(|| malformed("a header's length lies"))?;
-    let name = std::str::from_utf8(name).map_err(|_| malformed("a header's name is not UTF-8"))?;
-    Ok((name, value, rest))
-}
-
-impl RecordBatch {
     /// A batch of these records.
     ///
     /// # Errors

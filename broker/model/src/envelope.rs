@@ -21,41 +21,11 @@
 
 use bytes::{BufMut, Bytes};
 
-use crate::{Csn, Error, Offset, RecordBatch, Timestamp};
+use crate::{Compression, Csn, Error, Offset, RecordBatch, Timestamp};
 
 /// The size of an encoded envelope, in bytes.
 pub const ENVELOPE_BYTES: usize = 64;
 const REWRITTEN: u8 = 1;
-
-/// How a batch's records are compressed. Codes are those of the batch layout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compression {
-    /// Not compressed.
-    None,
-    /// LZ4.
-    Lz4,
-    /// Zstandard.
-    Zstd,
-}
-
-impl Compression {
-    pub(crate) fn code(self) -> u8 {
-        match self {
-            Self::None => 0,
-            Self::Lz4 => 1,
-            Self::Zstd => 2,
-        }
-    }
-
-    pub(crate) fn from_code(code: u8) -> Option<Self> {
-        match code {
-            0 => Some(Self::None),
-            1 => Some(Self::Lz4),
-            2 => Some(Self::Zstd),
-            _ => None,
-        }
-    }
-}
 
 /// Which producer sent a batch, and where in its sequence the batch begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +86,7 @@ impl Envelope {
             bytes: u32::try_from(batch.bytes().len()).expect("bounded by BATCH_BYTES_MAX"),
             crc: batch.crc(),
             rewritten: true,
+            compression: batch.compression(),
             ..*self
         }
     }
@@ -126,7 +97,8 @@ impl Envelope {
     /// As [`RecordBatch::check`]; [`Error::Layout`] when batch and envelope disagree.
     pub fn check_batch(&self, bytes: Bytes) -> Result<RecordBatch, Error> {
         let batch = RecordBatch::check(bytes, self.crc)?;
-        if batch.record_count() != self.records || batch.last_delta() != self.last_delta {
+        let facts = (batch.record_count(), batch.last_delta(), batch.compression());
+        if facts != (self.records, self.last_delta, self.compression) {
             return Err(layout("it does not describe its batch"));
         }
         Ok(batch)

@@ -56,12 +56,12 @@ pub enum Error {
         /// The limit.
         max: usize,
     },
-    /// A batch is larger than may be.
+    /// A batch is larger than may be, as it is sent or decompressed.
     #[error(
         "record batch has {bytes} bytes, at most {max} are allowed; send fewer records at once"
     )]
     BatchTooLarge {
-        /// Its encoded size.
+        /// Its encoded size, not compressed if that is the larger one.
         bytes: usize,
         /// The limit.
         max: usize,

@@ -7,6 +7,7 @@
 
 mod batch;
 mod commit;
+mod compression;
 mod dead_letter;
 mod deployment;
 mod describe;
@@ -24,8 +25,9 @@ mod rfc3339;
 mod span;
 mod topic;
 
-pub use batch::{BatchBuilder, RECORD_OVERHEAD_BYTES, RecordBatch, Records};
+pub use batch::{BatchBuilder, PlainBatch, RECORD_OVERHEAD_BYTES, RecordBatch, Records};
 pub use commit::{Append, Commit, Committed, Outcome, Precondition, Refusal};
+pub use compression::Compression;
 pub use dead_letter::{DeadLetter, Source};
 pub use deployment::{
     Backoff, Counts, DeploymentSettings, DeploymentState, ModuleLimits, OutputGrant, Unrouted,
@@ -35,7 +37,7 @@ pub use describe::{
     LaneDescription, LaneState, LostOffsets, ModuleDescription, ModuleLogLine,
     PartitionDescription, SkippedLane, StartOffset, TopicDescription,
 };
-pub use envelope::{Compression, ENVELOPE_BYTES, Envelope, ProducerStamp};
+pub use envelope::{ENVELOPE_BYTES, Envelope, ProducerStamp};
 pub use error::Error;
 pub use ids::{
     ClusterId, Csn, DeploymentId, Epoch, LaneId, ModuleDigest, Offset, PartitionId, ShardId,

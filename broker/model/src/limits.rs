@@ -5,7 +5,8 @@ pub const RECORD_BYTES_MAX: usize = 1024 * 1024;
 /// What a record that the broker makes (an output, a dead letter) may have beyond
 /// [`RECORD_BYTES_MAX`], in bytes: room for the headers that say where it came from.
 pub const BROKER_HEADER_BYTES_MAX: usize = 64 * 1024;
-/// Largest encoded record batch, in bytes.
+/// Largest encoded record batch, in bytes: as it is sent, and once more as it is when it is not
+/// compressed. What has to look inside needs no more memory than twice this.
 pub const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Largest commit, in bytes: all its batches, the table of its appends and its header.
 pub const COMMIT_BYTES_MAX: usize = 8 * 1024 * 1024;

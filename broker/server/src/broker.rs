@@ -7,6 +7,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::Settings;
 use crate::admission::Admission;
+use crate::border::Border;
 use crate::limits;
 use crate::room::{self, Room};
 use crate::token::TokenSet;
@@ -17,6 +18,7 @@ pub(crate) struct Broker {
     pub(crate) engine: Engine,
     pub(crate) tokens: TokenSet,
     pub(crate) admission: Admission,
+    pub(crate) border: Border,
     pub(crate) windows: WindowBudget,
     /// Places for modules that are being received, which are the largest things a client sends.
     pub(crate) uploads: Semaphore,
@@ -41,6 +43,7 @@ impl Broker {
             engine,
             tokens,
             admission: Admission::new(settings.connections_max),
+            border: Border::default(),
             windows: WindowBudget::new(settings.window_bytes, settings.connections_max),
             uploads: Semaphore::new(limits::UPLOADS_MAX),
             produce_room: room::of_all(settings.produce_bytes),

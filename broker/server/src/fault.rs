@@ -28,6 +28,7 @@ pub(crate) fn of_engine(error: &EngineError) -> Fault {
         EngineError::FilterNotReady { .. } => ErrorCode::FilterNotReady,
         EngineError::Refused(refusal) => of_refusal(refusal),
         EngineError::Unknown => ErrorCode::Unknown,
+        EngineError::Unreadable { .. } => ErrorCode::Corrupt,
         EngineError::ShuttingDown => ErrorCode::ShuttingDown,
         EngineError::Log(_)
         | EngineError::Wasm(_)

@@ -29,6 +29,7 @@ mod private_file;
 mod token;
 
 mod admission;
+mod border;
 mod broker;
 mod connection;
 mod endpoint;

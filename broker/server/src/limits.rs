@@ -61,6 +61,10 @@ pub(crate) const PRODUCE_FRAMES_MAX: usize = 1024;
 pub(crate) const ANSWERS_BYTES: usize = 16 * 1024;
 /// Bytes of one client's produce frames that are being read or wait for their ack.
 pub(crate) const PRODUCE_CLIENT_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of compressed batches that are decompressed to be checked, of all clients together.
+pub(crate) const DECOMPRESSED_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Batches that decompress to no more are checked where they were read: they take microseconds.
+pub(crate) const DECOMPRESS_INLINE_BYTES_MAX: usize = 32 * 1024;
 /// What one read of a subscription brings, in bytes, a single larger batch excepted.
 pub(crate) const CHUNK_BYTES_MAX: usize = 1024 * 1024;
 /// Modules that are received or compiled at once; each takes a few times its size.
@@ -87,6 +91,7 @@ const _: () = assert!(WINDOW_BYTES[2] < WINDOW_BYTES[1] && WINDOW_BYTES[1] < WIN
 // One stream whose frames the broker does not read yet leaves room for the client's others.
 const _: () = assert!(STREAM_WINDOW_BYTES < WINDOW_BYTES[0]);
 const _: () = assert!(BATCH_BYTES_MAX * 2 <= PRODUCE_CLIENT_BYTES_MAX);
+const _: () = assert!(BATCH_BYTES_MAX <= DECOMPRESSED_BYTES_MAX);
 const _: () = assert!(
     SETTLE_DEADLINE.as_secs() + 2 * GOODBYE_DEADLINE.as_secs() < SHUTDOWN_DEADLINE.as_secs()
 );

@@ -3,6 +3,7 @@
 //! send must be answered too.
 
 mod clock;
+mod compressed;
 mod control;
 mod handshake;
 mod life;

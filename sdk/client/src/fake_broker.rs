@@ -230,7 +230,7 @@ impl Served {
         let frame = self.next().await;
         let Some(Frame::Produce(produce)) = frame else { panic!("{frame:?} is not a batch") };
         let batch = RecordBatch::check(produce.batch.clone(), produce.crc).unwrap();
-        batch.check_produced(1 << 20).unwrap();
+        batch.decompressed(1 << 21).unwrap().check_produced(1 << 20).unwrap();
         (produce, batch)
     }
 

@@ -55,11 +55,12 @@ pub use raw::RawConnection;
 pub use subscriber::{ConsumedBatch, ConsumedRecord, SubscribeOptions, Subscriber};
 
 pub use logmill_model::{
-    Backoff, BatchBuilder, BrokerStatus, Counts, Csn, DeadLetter, DeployRequest, Deployed,
-    DeploymentDescription, DeploymentName, DeploymentSettings, DeploymentStatus, Envelope, Epoch,
-    FailureReason, Header, LaneDescription, LaneState, Limit, LogLevel, LostOffsets,
-    ModuleDescription, ModuleDigest, ModuleLimits, ModuleLogLine, Offset, OnFull, OutputGrant,
-    PartitionDescription, PolicyChange, Position, Record, RecordBatch, ShardId, SkippedLane,
-    Source, StartOffset, Timestamp, TopicDescription, TopicName, TopicPolicy, Unrouted, World,
+    Backoff, BatchBuilder, BrokerStatus, Compression, Counts, Csn, DeadLetter, DeployRequest,
+    Deployed, DeploymentDescription, DeploymentName, DeploymentSettings, DeploymentStatus,
+    Envelope, Epoch, FailureReason, Header, LaneDescription, LaneState, Limit, LogLevel,
+    LostOffsets, ModuleDescription, ModuleDigest, ModuleLimits, ModuleLogLine, Offset, OnFull,
+    OutputGrant, PartitionDescription, PlainBatch, PolicyChange, Position, Record, RecordBatch,
+    ShardId, SkippedLane, Source, StartOffset, Timestamp, TopicDescription, TopicName, TopicPolicy,
+    Unrouted, World,
 };
 pub use logmill_wire::{ErrorCode, Limits, Welcome};

@@ -11,7 +11,7 @@ use logmill_wire::{Accepts, StreamKind, SubscribeOpen, SubscribeOpened};
 use tokio::sync::mpsc;
 
 use crate::{Client, Error, stream};
-use feed::{Event, Feed, Returns, Stop};
+use feed::{Event, Feed, Returns, Stop, bad_batch};
 
 pub use options::SubscribeOptions;
 pub use record::{ConsumedBatch, ConsumedRecord};
@@ -24,7 +24,8 @@ const EVENTS_MAX: usize = 64;
 ///
 /// The broker sends no more than the credit; it is given back as the application goes on to the
 /// next batch. Records of one partition come in the order of their offsets; offsets may have gaps.
-/// Each batch's checksum is verified.
+/// Each batch's checksum is verified. A batch that its producer compressed is decompressed when its
+/// turn comes, which takes memory for one such batch (2 MiB at most) beyond the credit.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -116,17 +117,23 @@ impl Subscriber {
             match self.events.recv().await? {
                 Event::Batch { batch, returns, cost } => {
                     self.at_hand = Some((returns, cost));
-                    return Some(Ok(batch));
+                    let (base, partition) = (batch.envelope.base_offset, batch.partition);
+                    return Some(
+                        batch.open().map_err(|error| self.fail(bad_batch(base, partition, &error))),
+                    );
                 }
                 Event::Done => self.open -= 1,
-                Event::Failed(error) => {
-                    self.open = 0;
-                    self.events.close();
-                    return Some(Err(error));
-                }
+                Event::Failed(error) => return Some(Err(self.fail(error))),
             }
         }
         None
+    }
+
+    /// Reads nothing more.
+    fn fail(&mut self, error: Error) -> Error {
+        self.open = 0;
+        self.events.close();
+        error
     }
 }
 

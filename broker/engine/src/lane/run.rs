@@ -8,9 +8,10 @@ use std::time::Instant;
 
 use logmill_log::StoredBatch;
 use logmill_model::internal::{CursorRecord, FailedAttempts};
+use logmill_model::limits::BATCH_BYTES_MAX;
 use logmill_model::{
-    BatchBuilder, DeadLetter, FailureReason, LogLevel, Message, ModuleDigest, Offset, Record,
-    RecordBatch, Source, Timestamp, TopicName, Verdict,
+    BatchBuilder, Compression, DeadLetter, FailureReason, LogLevel, Message, ModuleDigest, Offset,
+    Record, RecordBatch, Source, Timestamp, TopicName, Verdict,
 };
 use logmill_wasm::{CallContext, Failure};
 use tokio::sync::Semaphore;
@@ -63,8 +64,17 @@ pub(crate) struct Ran {
     pub(crate) writes: Vec<(Offset, Write)>,
     /// How many records have an outcome or one more failed attempt.
     pub(crate) records: usize,
-    /// Why the run ended early: no instance could be made.
-    pub(crate) broken: Option<Failure>,
+    /// Why the run ended early, if the next one would end at once.
+    pub(crate) broken: Option<Broken>,
+}
+
+/// What keeps a lane from handling its next record.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Broken {
+    #[error("the module's init failed: {0}")]
+    Init(Failure),
+    #[error("the batch at offset {0} can't be read: {1}")]
+    Batch(Offset, logmill_model::Error),
 }
 
 struct Call<'a> {
@@ -80,10 +90,18 @@ impl Run {
         let Self { context, handler, mut cursor, batches, records_max, mut refused } = self;
         cursor.revision += 1;
         let mut ran = Ran { handler, cursor, writes: Vec::new(), records: 0, broken: None };
-        let (started, mut bytes) = (Instant::now(), 0);
+        let (started, mut bytes, mut decompressed) = (Instant::now(), 0, 0);
         for stored in &batches {
-            for (delta, record) in stored.batch.to_records() {
-                let offset = RecordBatch::offset_at(stored.envelope.base_offset, delta);
+            let base = stored.envelope.base_offset;
+            let records = match stored.batch.decompressed(BATCH_BYTES_MAX) {
+                Ok(records) => records,
+                Err(error) => {
+                    ran.broken = Some(Broken::Batch(base, error));
+                    return ran;
+                }
+            };
+            for (delta, record) in records.to_records() {
+                let offset = RecordBatch::offset_at(base, delta);
                 if offset < ran.cursor.next {
                     continue;
                 }
@@ -105,6 +123,13 @@ impl Run {
             }
             // Records that compaction took, or a batch that it emptied.
             ran.cursor.next = ran.cursor.next.max(stored.envelope.end_offset());
+            // What the run has to commit may hold on to what was decompressed.
+            if stored.batch.compression() != Compression::None {
+                decompressed += records.bytes().len();
+            }
+            if decompressed >= RUN_BYTES_MAX {
+                return ran;
+            }
         }
         ran
     }
@@ -166,7 +191,7 @@ impl Ran {
             match context.handlers.instantiate(call) {
                 Ok(handler) => self.handler = Some(handler),
                 Err(failure) => {
-                    self.broken = Some(failure);
+                    self.broken = Some(Broken::Init(failure));
                     return None;
                 }
             }

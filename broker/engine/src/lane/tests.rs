@@ -13,6 +13,8 @@ use logmill_model::{
 };
 use logmill_wasm::CallContext;
 
+mod compressed;
+
 use super::settle::Policy;
 use super::*;
 use crate::handler::Handlers;
@@ -121,7 +123,10 @@ impl Bench {
     }
 
     async fn append(&self, partition: PartitionId, records: &[Record]) {
-        let batch = RecordBatch::of(records).unwrap();
+        self.append_batch(partition, RecordBatch::of(records).unwrap()).await;
+    }
+
+    async fn append_batch(&self, partition: PartitionId, batch: RecordBatch) {
         let appends = vec![Append::new(partition, batch)];
         self.parts.commit(Commit { appends, ..Commit::default() }).await.unwrap();
     }
@@ -175,7 +180,10 @@ impl Bench {
         while next < end {
             let batches = self.parts.log.read(partition, next, 1 << 20).unwrap();
             next = batches.last().unwrap().envelope.end_offset();
-            let of_batch = |it: &StoredBatch| it.batch.to_records().map(|(_, r)| r).collect();
+            let of_batch = |it: &StoredBatch| {
+                let records = it.batch.plain().expect("what a lane writes is not compressed");
+                records.to_records().map(|(_, record)| record).collect()
+            };
             records.extend(batches.iter().flat_map::<Vec<Record>, _>(of_batch));
         }
         records

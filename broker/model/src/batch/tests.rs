@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::Header;
+use crate::{Header, Timestamp};
+
+mod compressed;
 
 fn example() -> Record {
     Record {
@@ -12,6 +14,10 @@ fn example() -> Record {
         headers: vec![Header::new("h", &b"x"[..])],
         create_ts: Timestamp(0x0102),
     }
+}
+
+fn plain(batch: &RecordBatch) -> PlainBatch {
+    batch.plain().unwrap()
 }
 
 fn checked(bytes: &[u8]) -> Result<RecordBatch, Error> {
@@ -76,16 +82,17 @@ fn a_wrong_checksum_is_refused_before_the_layout_is_read() {
 fn a_client_may_not_send_headers_of_the_broker() {
     for name in ["dlq-reason", "logmill-hops"] {
         let record = Record { headers: vec![Header::new(name, &b""[..])], ..Record::default() };
-        let refused = RecordBatch::of([&record]).unwrap().check_produced(limits::RECORD_BYTES_MAX);
+        let refused = plain(&RecordBatch::of([&record]).unwrap());
+        let refused = refused.check_produced(limits::RECORD_BYTES_MAX);
         assert_eq!(refused, Err(Error::ReservedHeader { index: 0, name: name.to_owned() }));
     }
 }
 
 #[test]
 fn retain_keeps_offsets_and_span() {
-    let batch = RecordBatch::of(&vec![example(); 5]).unwrap();
+    let batch = plain(&RecordBatch::of(&vec![example(); 5]).unwrap());
     let kept = batch.retain(|record| record.offset_delta % 2 == 1);
-    assert_eq!(kept.iter().map(|record| record.offset_delta).collect::<Vec<_>>(), [1, 3]);
+    assert_eq!(plain(&kept).iter().map(|record| record.offset_delta).collect::<Vec<_>>(), [1, 3]);
     assert_eq!(kept.span(), 5);
     assert_eq!(checked(kept.bytes()).unwrap(), kept);
     let none = batch.retain(|_| false);
@@ -115,7 +122,7 @@ proptest! {
     #[test]
     fn what_goes_in_comes_out(records in records()) {
         let batch = RecordBatch::of(&records).unwrap();
-        let read = checked(batch.bytes()).unwrap();
+        let read = plain(&checked(batch.bytes()).unwrap());
         prop_assert_eq!(read.to_records().map(|(_, record)| record).collect::<Vec<_>>(), records);
         prop_assert!(read.check_produced(limits::RECORD_BYTES_MAX).is_ok());
     }
@@ -131,7 +138,7 @@ proptest! {
         let at = at.index(bytes.len());
         bytes[at] ^= mask;
         if let Ok(batch) = checked(&bytes) {
-            let _ = batch.to_records().count();
+            let _ = batch.decompressed(limits::BATCH_BYTES_MAX).map(|it| it.to_records().count());
         }
     }
 }

@@ -7,7 +7,7 @@
 use std::pin::Pin;
 use std::time::Instant;
 
-use logmill_model::{RecordBatch, limits as model};
+use logmill_model::RecordBatch;
 use logmill_wire::{
     Accepts, Ack, ErrorCode, Fault, Frame, Message, Produce, ProduceOpen, ProduceOpened,
 };
@@ -126,7 +126,7 @@ async fn append(client: &Client, open: &ProduceOpen, produce: Produce, room: Res
     let received = Instant::now();
     let Produce { request, partition, .. } = produce;
     let engine = client.engine();
-    let durable = match check(open, produce) {
+    let durable = match check(client, open, produce).await {
         Ok(batch) => engine
             .produce(&open.topic, partition, batch)
             .await
@@ -159,8 +159,11 @@ async fn append(client: &Client, open: &ProduceOpen, produce: Produce, room: Res
     })
 }
 
-/// The broker's border: checksum, layout, and what a client may send.
-fn check(open: &ProduceOpen, produce: Produce) -> Result<RecordBatch, Fault> {
+async fn check(
+    client: &Client,
+    open: &ProduceOpen,
+    produce: Produce,
+) -> Result<RecordBatch, Fault> {
     if let Some(only) = open.partition.filter(|only| *only != produce.partition) {
         let text = format!(
             "the stream was opened for partition {only}, and a frame is for {}",
@@ -168,9 +171,7 @@ fn check(open: &ProduceOpen, produce: Produce) -> Result<RecordBatch, Fault> {
         );
         return Err(Fault::new(ErrorCode::BadRequest, text));
     }
-    let batch = RecordBatch::check(produce.batch, produce.crc);
-    let batch = batch.map_err(|error| fault::of_model(&error))?;
-    batch.check_produced(model::RECORD_BYTES_MAX).map_err(|error| fault::of_model(&error))?;
+    let batch = client.broker.border.check(produce.batch, produce.crc).await?;
     metrics::received_records(batch.record_count());
     Ok(batch)
 }

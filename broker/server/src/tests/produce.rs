@@ -7,7 +7,7 @@ use logmill_wire::{Ack, Fault, Frame, Produce, ProduceOpen, ProduceOpened, Strea
 
 use super::support::{Client, Site, Stream, batch, http, large_batch, record, soon};
 
-async fn open(client: &Client, topic: &str) -> Stream {
+pub(super) async fn open(client: &Client, topic: &str) -> Stream {
     let mut stream = try_open(client, topic, None).await;
     stream.reply::<ProduceOpened>().await.unwrap();
     stream
@@ -18,7 +18,7 @@ async fn try_open(client: &Client, topic: &str, partition: Option<u32>) -> Strea
     client.open_with(StreamKind::Produce, &open).await
 }
 
-async fn ack(stream: &mut Stream) -> Ack {
+pub(super) async fn ack(stream: &mut Stream) -> Ack {
     match stream.frame().await {
         Frame::Ack(ack) => ack,
         other => panic!("{other:?}"),
@@ -91,7 +91,7 @@ async fn a_bad_batch_is_refused_with_its_number_and_the_stream_goes_on() {
     let frame = |batch: Vec<u8>, partition| Produce {
         request: 0,
         partition,
-        crc: logmill_model_crc(&batch),
+        crc: crc_of(&batch),
         batch: batch.into(),
     };
     let bad = [
@@ -121,7 +121,7 @@ async fn a_bad_batch_is_refused_with_its_number_and_the_stream_goes_on() {
 }
 
 /// The checksum of bytes that are no batch.
-fn logmill_model_crc(bytes: &[u8]) -> u32 {
+pub(super) fn crc_of(bytes: &[u8]) -> u32 {
     match RecordBatch::check(bytes.to_vec().into(), 0) {
         Err(logmill_model::Error::Checksum { actual, .. }) => actual,
         _ => 0,

@@ -22,17 +22,17 @@ async fn produce(client: &Client, batches: &[RecordBatch]) {
     }
 }
 
-fn from(from: Position, credit: u64) -> SubscribeOpen {
+pub(super) fn from(from: Position, credit: u64) -> SubscribeOpen {
     SubscribeOpen { topic: "t".parse().unwrap(), partition: 0, from, filter: None, credit }
 }
 
-async fn subscribe(client: &Client, open: SubscribeOpen) -> (Stream, SubscribeOpened) {
+pub(super) async fn subscribe(client: &Client, open: SubscribeOpen) -> (Stream, SubscribeOpened) {
     let mut stream = client.open_with(StreamKind::Subscribe, &open).await;
     let opened = stream.reply().await.unwrap();
     (stream, opened)
 }
 
-async fn data(stream: &mut Stream) -> Data {
+pub(super) async fn data(stream: &mut Stream) -> Data {
     match stream.frame().await {
         Frame::Data(data) => data,
         other => panic!("{other:?}"),

@@ -3,15 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use logmill_wire::Frame;
+use logmill_model::Compression;
+use logmill_wire::{Frame, Produce};
 use tokio::time::timeout;
 
 use super::Shared;
+use super::queue::Outgoing;
 use crate::Error;
 use crate::stream::{FrameReader, FrameWriter, unexpected};
 
 /// How long the broker's reason may take to arrive after it has stopped reading.
 const REASON_WAIT: Duration = Duration::from_secs(2);
+
+/// Batches of no more bytes are compressed where they are: it takes microseconds.
+const COMPRESS_INLINE_BYTES_MAX: usize = 16 * 1024;
 
 /// Runs until all producers are dropped and all is answered, or the stream fails.
 pub(super) async fn drive(shared: Arc<Shared>, writer: FrameWriter, reader: FrameReader) {
@@ -35,18 +40,32 @@ async fn exchange(shared: &Shared, mut writer: FrameWriter, mut reader: FrameRea
 
 async fn send(shared: &Shared, writer: &mut FrameWriter) -> Result<(), Error> {
     loop {
-        let (frame, exhausted) = {
+        let (batch, exhausted) = {
             let mut queue = shared.queue();
-            (queue.next_frame(), queue.is_exhausted())
+            (queue.next_batch(), queue.is_exhausted())
         };
-        match frame {
-            Some(frame) => writer.send(&Frame::Produce(frame)).await?,
+        match batch {
+            Some(batch) => writer.send(&Frame::Produce(framed(batch).await)).await?,
             None if exhausted => {
                 writer.finish();
                 return Ok(());
             }
             None => shared.work.notified().await,
         }
+    }
+}
+
+/// The frame of a batch, which is compressed now if it is to be.
+async fn framed(batch: Outgoing) -> Produce {
+    let is_small = batch.batch.records_bytes() <= COMPRESS_INLINE_BYTES_MAX;
+    if is_small || batch.compression == Compression::None {
+        return batch.into_frame();
+    }
+    let compressing = batch.clone();
+    match tokio::task::spawn_blocking(move || compressing.into_frame()).await {
+        Ok(frame) => frame,
+        // The runtime is shutting down: it goes as it is, if it still goes.
+        Err(_) => Outgoing { compression: Compression::None, ..batch }.into_frame(),
     }
 }
 

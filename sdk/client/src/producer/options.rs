@@ -1,8 +1,9 @@
-//! How much a producer holds.
+//! How much a producer holds, and how it sends it.
 
+use logmill_model::Compression;
 use logmill_model::limits::BATCH_BYTES_MAX;
 
-/// Bounds of a producer.
+/// Bounds of a producer, and its compression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProducerOptions {
     /// A batch that has reached this many bytes takes no further record; 256 KiB unless told.
@@ -13,11 +14,20 @@ pub struct ProducerOptions {
     /// How many bytes of records may wait or be without an answer, 16 MiB unless told: all the
     /// memory that a producer takes, about. Beyond that, sending waits.
     pub buffer_bytes: usize,
+    /// How batches are compressed; they are stored and served like that, and readers decompress
+    /// them. [`Compression::None`] unless told. A batch that would not become smaller is sent as
+    /// it is, and so is one that was given whole. All other bounds count uncompressed bytes.
+    pub compression: Compression,
 }
 
 impl Default for ProducerOptions {
     fn default() -> Self {
-        Self { batch_bytes: 256 * 1024, in_flight: 64, buffer_bytes: 16 * 1024 * 1024 }
+        Self {
+            batch_bytes: 256 * 1024,
+            in_flight: 64,
+            buffer_bytes: 16 * 1024 * 1024,
+            compression: Compression::None,
+        }
     }
 }
 
@@ -28,6 +38,7 @@ impl ProducerOptions {
             batch_bytes: self.batch_bytes.clamp(1, batch_bytes_max),
             in_flight: self.in_flight.max(1),
             buffer_bytes: self.buffer_bytes.clamp(BATCH_BYTES_MAX, u32::MAX as usize / 2),
+            compression: self.compression,
         }
     }
 }

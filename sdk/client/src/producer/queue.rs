@@ -8,7 +8,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use logmill_model::{BatchBuilder, Record, RecordBatch, limits};
+use logmill_model::{BatchBuilder, Compression, Record, RecordBatch, limits};
 use logmill_wire::{Ack, Produce};
 
 use super::ProducerOptions;
@@ -51,8 +51,24 @@ struct Closed {
     lane: usize,
     partition: u32,
     batch: RecordBatch,
+    compression: Compression,
     answer: Answer,
     permits: u32,
+}
+
+/// A batch on its way out. It is compressed by whoever sends it, since that takes time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Outgoing {
+    pub(super) request: u64,
+    pub(super) partition: u32,
+    pub(super) batch: RecordBatch,
+    pub(super) compression: Compression,
+}
+
+impl Outgoing {
+    pub(super) fn into_frame(self) -> Produce {
+        Produce::new(self.request, self.partition, &self.batch.compress(self.compression))
+    }
 }
 
 /// A batch that was handed out.
@@ -70,6 +86,7 @@ pub(super) struct Queue {
     partitions: u32,
     batch_bytes: usize,
     in_flight_max: usize,
+    compression: Compression,
     /// One for each partition, and one for records without a key when there are several.
     lanes: Vec<Lane>,
     /// Complete batches, in the order in which they leave.
@@ -92,6 +109,7 @@ impl Queue {
             partitions,
             batch_bytes: options.batch_bytes,
             in_flight_max: options.in_flight,
+            compression: options.compression,
             lanes: (0..lanes).map(|_| Lane::default()).collect(),
             ready: VecDeque::new(),
             due: VecDeque::new(),
@@ -156,7 +174,8 @@ impl Queue {
         let answer = Answer::default();
         let ticket = Ticket { answer: Answer::clone(&answer), delta: 0 };
         self.lanes[lane].outstanding += 1;
-        self.ready.push_back(Closed { lane, partition, batch, answer, permits });
+        let compression = Compression::None;
+        self.ready.push_back(Closed { lane, partition, batch, compression, answer, permits });
         Ok((ticket, Due::Now))
     }
 
@@ -178,11 +197,12 @@ impl Queue {
             }
         };
         self.lanes[lane].outstanding += 1;
-        self.ready.push_back(Closed { lane, partition, batch: builder.seal(), answer, permits });
+        let (batch, compression) = (builder.seal(), self.compression);
+        self.ready.push_back(Closed { lane, partition, batch, compression, answer, permits });
     }
 
-    /// The next frame that may leave now. From here on only an answer tells what became of it.
-    pub(super) fn next_frame(&mut self) -> Option<Produce> {
+    /// The next batch that may leave now. From here on only an answer tells what became of it.
+    pub(super) fn next_batch(&mut self) -> Option<Outgoing> {
         if self.failed.is_some() || self.sent.len() >= self.in_flight_max {
             return None;
         }
@@ -192,15 +212,16 @@ impl Queue {
                 self.close_batch(lane);
             }
         }
-        let Closed { lane, partition, batch, answer, permits } = self.ready.pop_front()?;
+        let Closed { lane, partition, batch, compression, answer, permits } =
+            self.ready.pop_front()?;
         self.last_request += 1;
-        let frame = Produce::new(self.last_request, partition, &batch);
+        let request = self.last_request;
         let records = batch.record_count();
-        self.sent.insert(self.last_request, Sent { lane, partition, records, answer, permits });
-        Some(frame)
+        self.sent.insert(request, Sent { lane, partition, records, answer, permits });
+        Some(Outgoing { request, partition, batch, compression })
     }
 
-    /// Takes the answer to a frame. Gives back the permits of its records.
+    /// Takes the answer to a batch. Gives back the permits of its records.
     pub(super) fn answer(
         &mut self,
         request: u64,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use logmill_model::{Header, Offset};
+use logmill_model::{Compression, Header, Offset};
 use logmill_wire::{ErrorCode, Fault, Frame};
 
 use super::*;
@@ -109,7 +109,7 @@ async fn a_key_has_one_partition_and_keeps_its_order() {
         let (mut seen, mut next) = (HashMap::<Vec<u8>, Vec<u32>>::new(), [0; PARTITIONS as usize]);
         while let Some(Frame::Produce(frame)) = stream.next().await {
             let batch = RecordBatch::check(frame.batch.clone(), frame.crc).unwrap();
-            for record in &batch {
+            for record in &batch.plain().unwrap() {
                 let (key, value) = (record.key.unwrap(), record.value.unwrap());
                 assert_eq!(logmill_model::partition_of_key(key, PARTITIONS), frame.partition);
                 let value = str::from_utf8(value).unwrap().parse().unwrap();
@@ -339,6 +339,36 @@ async fn a_record_without_a_date_gets_that_of_now() {
     let before = clock::now();
     let _ticket = soon(producer.send(undated)).await.unwrap();
     let (_, batch) = stream.produced().await;
-    let dated = batch.iter().next().unwrap().create_ts;
+    let dated = batch.plain().unwrap().iter().next().unwrap().create_ts;
     assert!((before..=clock::now()).contains(&dated));
+}
+
+#[tokio::test]
+async fn batches_are_compressed_as_told_unless_they_were_given_whole() {
+    let broker = FakeBroker::start();
+    let (client, peer) = broker.connect().await;
+    for compression in [Compression::Lz4, Compression::Zstd] {
+        let options = ProducerOptions { compression, ..ProducerOptions::default() };
+        let (producer, mut stream) = open_with(&client, &peer, 1, options).await;
+        let mut offset = 0;
+        // One that is compressed where it is, and one on another thread.
+        for value in ["again ".repeat(100), "again ".repeat(10_000)] {
+            let ticket = soon(producer.send(record(value.clone()))).await.unwrap();
+            let (frame, batch) = stream.produced().await;
+            assert_eq!(batch.compression(), compression);
+            assert!(batch.bytes().len() < batch.records_bytes());
+            let records = batch.decompressed(1 << 21).unwrap();
+            let (_, read) = records.to_records().next().unwrap();
+            assert_eq!(read, record(value));
+            stream.ack(&frame, offset).await;
+            assert_eq!(soon(ticket.wait()).await.unwrap().offset, Offset(offset));
+            offset += 1;
+        }
+        let whole = RecordBatch::of(&vec![record("again"); 100]).unwrap();
+        let ticket = soon(producer.send_batch(0, whole.clone())).await.unwrap();
+        let (frame, batch) = stream.produced().await;
+        assert_eq!(batch, whole);
+        stream.ack(&frame, offset).await;
+        soon(ticket.wait()).await.unwrap();
+    }
 }

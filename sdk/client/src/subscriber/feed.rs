@@ -7,7 +7,7 @@ use logmill_model::{Offset, Timestamp};
 use logmill_wire::{Data, Frame};
 use tokio::sync::{Notify, mpsc};
 
-use super::ConsumedBatch;
+use super::record::ReceivedBatch;
 use crate::Error;
 use crate::stream::{FrameReader, FrameWriter, unexpected};
 
@@ -15,7 +15,7 @@ use crate::stream::{FrameReader, FrameWriter, unexpected};
 #[derive(Debug)]
 pub(super) enum Event {
     /// A batch came, which cost this much credit.
-    Batch { batch: ConsumedBatch, returns: Arc<Returns>, cost: u64 },
+    Batch { batch: ReceivedBatch, returns: Arc<Returns>, cost: u64 },
     /// All that was asked for was read.
     Done,
     /// Nothing more can be read.
@@ -110,22 +110,26 @@ impl Feed {
     async fn take(&mut self, data: Data) -> Result<(), Error> {
         let cost = data.body_bytes();
         let Data { envelope, batch } = data;
-        let batch = envelope.check_batch(batch).map_err(|error| {
-            let (base, partition) = (envelope.base_offset, self.partition);
-            Error::Protocol(format!("the batch at offset {base} of partition {partition}: {error}"))
-        })?;
+        let batch = envelope
+            .check_batch(batch)
+            .map_err(|error| bad_batch(envelope.base_offset, self.partition, &error))?;
         if self.stop.time.is_some_and(|time| envelope.append_ts >= time) {
             self.stop.offset = Some(self.next);
             return Ok(());
         }
         let wanted = self.next.0..self.stop.offset.map_or(u64::MAX, |stop| stop.0);
         self.next = self.next.max(envelope.end_offset());
-        let batch = ConsumedBatch { partition: self.partition, envelope, batch, wanted };
+        let batch = ReceivedBatch { partition: self.partition, envelope, batch, wanted };
         let event = Event::Batch { batch, returns: Arc::clone(&self.returns), cost };
         // An error says that the subscriber is gone, which ends the loop.
         let _ = self.events.send(event).await;
         Ok(())
     }
+}
+
+/// What is said of a batch that is not what it should be.
+pub(super) fn bad_batch(base: Offset, partition: u32, error: &logmill_model::Error) -> Error {
+    Error::Protocol(format!("the batch at offset {base} of partition {partition}: {error}"))
 }
 
 fn ended() -> Error {

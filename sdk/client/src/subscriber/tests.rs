@@ -1,11 +1,13 @@
 //! Tests of reading, against a broker whose every frame the test sends.
 
 use bytes::Bytes;
-use logmill_model::{Offset, PartitionDescription, Position, Timestamp, TopicDescription};
-use logmill_wire::{Credit, ErrorCode, Fault, Frame, Request, Response};
+use logmill_model::{
+    Compression, Offset, PartitionDescription, Position, RecordBatch, Timestamp, TopicDescription,
+};
+use logmill_wire::{Credit, Data, ErrorCode, Fault, Frame, Request, Response};
 
 use super::*;
-use crate::fake_broker::{FakeBroker, Peer, Served, data, soon};
+use crate::fake_broker::{FakeBroker, Peer, Served, data, record, soon};
 
 fn options() -> SubscribeOptions {
     SubscribeOptions::new("t".parse().unwrap()).partition(0)
@@ -307,4 +309,57 @@ async fn dropping_a_subscriber_ends_its_streams() {
     let (subscriber, mut stream, _) = open(&client, &peer, options(), (0, 0)).await;
     drop(subscriber);
     assert_eq!(stream.next().await, None);
+}
+
+/// The data frame of this batch from offset 0 on.
+fn framed(batch: &RecordBatch) -> Data {
+    let mut data = data(0, &[]);
+    data.envelope.last_delta = batch.last_delta();
+    data.envelope.records = batch.record_count();
+    data.envelope.bytes = u32::try_from(batch.bytes().len()).unwrap();
+    data.envelope.crc = batch.crc();
+    data.envelope.compression = batch.compression();
+    Data { batch: batch.bytes().clone(), ..data }
+}
+
+#[tokio::test]
+async fn compressed_batches_are_read_as_others_are() {
+    let broker = FakeBroker::start();
+    let (client, peer) = broker.connect().await;
+    let records: Vec<_> = (0..50).map(|n| record(value(n))).collect();
+    let plain = RecordBatch::of(&records).unwrap();
+    for compression in [Compression::Lz4, Compression::Zstd] {
+        let batch = plain.compress(compression);
+        assert_eq!(batch.compression(), compression);
+        let (mut subscriber, mut stream, _) =
+            open(&client, &peer, options().until_end(), (0, 50)).await;
+        stream.send(&Frame::Data(framed(&batch))).await;
+        let read = soon(subscriber.next_batch()).await.unwrap().unwrap();
+        assert_eq!(read.batch, batch, "the bytes are those that were sent");
+        assert!(read.records().map(|it| it.record).eq(records.iter().cloned()));
+        assert!(soon(subscriber.next()).await.is_none());
+    }
+}
+
+/// Its checksum is right, so that only decompressing it can tell.
+#[tokio::test]
+async fn a_batch_that_does_not_decompress_ends_the_subscription_and_says_where() {
+    let broker = FakeBroker::start();
+    let (client, peer) = broker.connect().await;
+    let records: Vec<_> = (0..50).map(|n| record(value(n))).collect();
+    for compression in [Compression::Lz4, Compression::Zstd] {
+        let mut bytes = RecordBatch::of(&records).unwrap().compress(compression).bytes().to_vec();
+        bytes[12] ^= 1;
+        let crc = match RecordBatch::check(bytes.clone().into(), 0) {
+            Err(logmill_model::Error::Checksum { actual, .. }) => actual,
+            other => panic!("{other:?}"),
+        };
+        let bad = RecordBatch::check(bytes.into(), crc).unwrap();
+        let (mut subscriber, mut stream, _) = open(&client, &peer, options(), (0, 50)).await;
+        stream.send(&Frame::Data(framed(&bad))).await;
+        let error = soon(subscriber.next()).await.unwrap().unwrap_err();
+        let Error::Protocol(text) = &error else { panic!("{error}") };
+        assert!(text.contains("offset 0 of partition 0") && text.contains("decompress"), "{text}");
+        assert!(soon(subscriber.next()).await.is_none(), "nothing more comes");
+    }
 }

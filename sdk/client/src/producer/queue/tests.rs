@@ -7,20 +7,25 @@ use super::*;
 
 /// Six records of these tests fill a batch.
 fn options() -> ProducerOptions {
-    ProducerOptions { batch_bytes: 200, in_flight: 3, buffer_bytes: 1 << 20 }
+    ProducerOptions {
+        batch_bytes: 200,
+        in_flight: 3,
+        buffer_bytes: 1 << 20,
+        compression: Compression::None,
+    }
 }
 
 fn record(value: usize) -> Record {
     Record { value: Some(value.to_string().into()), ..Record::default() }
 }
 
-fn values(frame: &Produce) -> Vec<usize> {
-    let batch = RecordBatch::check(frame.batch.clone(), frame.crc).unwrap();
+fn values(frame: &Outgoing) -> Vec<usize> {
+    let batch = frame.batch.plain().unwrap();
     let value = |record: Record| String::from_utf8(record.value.unwrap().to_vec()).unwrap();
     batch.to_records().map(|(_, record)| value(record).parse().unwrap()).collect()
 }
 
-fn ack(frame: &Produce, base: u64) -> Ack {
+fn ack(frame: &Outgoing, base: u64) -> Ack {
     Ack {
         request: frame.request,
         base_offset: Offset(base),
@@ -40,14 +45,14 @@ fn push(queue: &mut Queue, target: Target, value: usize) -> (Ticket, Due) {
 fn a_batch_leaves_when_its_lane_is_idle_and_fills_while_it_is_not() {
     let mut queue = Queue::new(1, &options());
     assert_eq!(push(&mut queue, Target::InTurn, 0).1, Due::Now);
-    let first = queue.next_frame().unwrap();
+    let first = queue.next_batch().unwrap();
     assert_eq!(values(&first), [0]);
     for value in 1..=4 {
         assert_eq!(push(&mut queue, Target::InTurn, value).1, Due::Later);
     }
-    assert_eq!(queue.next_frame(), None, "a batch that is not full waits for the one before");
+    assert_eq!(queue.next_batch(), None, "a batch that is not full waits for the one before");
     assert_eq!(queue.answer(first.request, Ok(ack(&first, 0))), Ok(1));
-    let second = queue.next_frame().unwrap();
+    let second = queue.next_batch().unwrap();
     assert_eq!(values(&second), [1, 2, 3, 4]);
     assert_eq!(queue.answer(second.request, Ok(ack(&second, 1))), Ok(4));
 }
@@ -59,11 +64,11 @@ fn what_does_not_fill_a_batch_waits_for_the_full_one_before_it() {
     for value in 0..7 {
         let _ticket = push(&mut queue, Target::InTurn, value);
     }
-    let full = queue.next_frame().unwrap();
+    let full = queue.next_batch().unwrap();
     assert_eq!(values(&full), [0, 1, 2, 3, 4, 5]);
-    assert_eq!(queue.next_frame(), None);
+    assert_eq!(queue.next_batch(), None);
     queue.answer(full.request, Ok(ack(&full, 0))).unwrap();
-    assert_eq!(values(&queue.next_frame().unwrap()), [6]);
+    assert_eq!(values(&queue.next_batch().unwrap()), [6]);
 }
 
 #[test]
@@ -71,13 +76,13 @@ fn full_batches_leave_without_waiting_up_to_the_limit() {
     let mut queue = Queue::new(1, &options());
     let dues: Vec<_> = (0..40).map(|value| push(&mut queue, Target::InTurn, value).1).collect();
     assert!(dues.iter().filter(|due| **due == Due::Now).count() > 3, "{dues:?}");
-    let sent: Vec<_> = std::iter::from_fn(|| queue.next_frame()).collect();
+    let sent: Vec<_> = std::iter::from_fn(|| queue.next_batch()).collect();
     assert_eq!(sent.len(), 3, "no more than may be in flight");
     let first: Vec<_> = sent.iter().flat_map(values).collect();
     assert_eq!(first, (0..first.len()).collect::<Vec<_>>());
     queue.answer(sent[0].request, Ok(ack(&sent[0], 0))).unwrap();
-    assert!(queue.next_frame().is_some());
-    assert_eq!(queue.next_frame(), None);
+    assert!(queue.next_batch().is_some());
+    assert_eq!(queue.next_batch(), None);
 }
 
 #[test]
@@ -86,7 +91,7 @@ fn records_without_a_key_go_round_by_batch() {
     let mut partitions = Vec::new();
     for value in 0..7 {
         let (ticket, _) = push(&mut queue, Target::InTurn, value);
-        let frame = queue.next_frame().unwrap();
+        let frame = queue.next_batch().unwrap();
         partitions.push(frame.partition);
         queue.answer(frame.request, Ok(ack(&frame, 0))).unwrap();
         assert!(ticket.answer.get().is_some());
@@ -98,25 +103,25 @@ fn records_without_a_key_go_round_by_batch() {
 fn a_whole_batch_lies_behind_the_records_before_it() {
     let mut queue = Queue::new(1, &options());
     let _ticket = push(&mut queue, Target::InTurn, 0);
-    let first = queue.next_frame().unwrap();
+    let first = queue.next_batch().unwrap();
     let _ticket = push(&mut queue, Target::Partition(0), 1);
     let batch = RecordBatch::of([&record(2), &record(3)]).unwrap();
     let _ticket = queue.push_batch(0, batch, 100).unwrap();
     let _ticket = push(&mut queue, Target::InTurn, 4);
-    let second = [queue.next_frame().unwrap(), queue.next_frame().unwrap()];
+    let second = [queue.next_batch().unwrap(), queue.next_batch().unwrap()];
     assert_eq!(second.each_ref().map(values), [vec![1], vec![2, 3]]);
     queue.answer(second[0].request, Ok(ack(&second[0], 1))).unwrap();
     queue.answer(first.request, Ok(ack(&first, 0))).unwrap();
-    assert_eq!(queue.next_frame(), None, "a batch of its lane is still out");
+    assert_eq!(queue.next_batch(), None, "a batch of its lane is still out");
     assert_eq!(queue.answer(second[1].request, Ok(ack(&second[1], 2))), Ok(100));
-    assert_eq!(values(&queue.next_frame().unwrap()), [4]);
+    assert_eq!(values(&queue.next_batch().unwrap()), [4]);
 }
 
 #[test]
 fn an_answer_nobody_waits_for_is_a_fault_of_the_broker() {
     let mut queue = Queue::new(2, &options());
     let (ticket, _) = push(&mut queue, Target::Partition(1), 0);
-    let frame = queue.next_frame().unwrap();
+    let frame = queue.next_batch().unwrap();
     assert!(matches!(queue.answer(7, Ok(ack(&frame, 0))), Err(Error::Protocol(_))));
     let elsewhere = Ack { partition: 0, ..ack(&frame, 0) };
     assert!(matches!(queue.answer(frame.request, Ok(elsewhere)), Err(Error::Protocol(_))));
@@ -128,7 +133,7 @@ fn an_answer_nobody_waits_for_is_a_fault_of_the_broker() {
 fn failing_tells_what_was_sent_from_what_was_not() {
     let mut queue = Queue::new(1, &options());
     let (sent, _) = push(&mut queue, Target::InTurn, 0);
-    let frame = queue.next_frame().unwrap();
+    let frame = queue.next_batch().unwrap();
     let unsent: Vec<_> = (1..10).map(|value| push(&mut queue, Target::InTurn, value).0).collect();
     assert_eq!(queue.outstanding().len(), 3, "one sent, one full, one open");
     let error = Error::Disconnected { code: None, reason: "gone".into() };
@@ -138,7 +143,7 @@ fn failing_tells_what_was_sent_from_what_was_not() {
         assert_eq!(ticket.answer.get(), Some(&Err(error.clone())));
     }
     assert_eq!(queue.push(Target::InTurn, &record(0), 1).unwrap_err(), error);
-    assert_eq!(queue.next_frame(), None);
+    assert_eq!(queue.next_batch(), None);
     assert!(queue.outstanding().is_empty());
     assert!(queue.answer(frame.request, Ok(ack(&frame, 0))).is_err());
 }
@@ -176,7 +181,7 @@ struct Run {
     queue: Queue,
     /// Where each value was sent to, and the ticket.
     pushed: Vec<(Target, Ticket)>,
-    out: Vec<Produce>,
+    out: Vec<Outgoing>,
     /// What left for each partition, in order.
     left: Vec<Vec<usize>>,
     permits: u64,
@@ -197,7 +202,7 @@ impl Run {
     }
 
     fn send(&mut self) -> bool {
-        let Some(frame) = self.queue.next_frame() else { return false };
+        let Some(frame) = self.queue.next_batch() else { return false };
         self.left[frame.partition as usize].extend(values(&frame));
         self.out.push(frame);
         true
