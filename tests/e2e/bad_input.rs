@@ -52,7 +52,7 @@ async fn what_does_not_exist_or_can_not_be_is_told_and_changes_nothing() {
         ("dlq show nosuch", 1, "deployment nosuch does not exist"),
         ("produce t", 2, "nothing to produce"),
         ("group ls", 2, "unrecognized subcommand 'group'"),
-        ("produce t v --compression lz4", 2, "unexpected argument '--compression'"),
+        ("produce t v --compression gzip", 2, "none, lz4, zstd"),
     ] {
         let words: Vec<&str> = line.split(' ').collect();
         let ran = broker.logmill(&words).await.refused(code, says);

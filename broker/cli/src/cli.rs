@@ -196,7 +196,6 @@ mod tests {
             "logmill group ls",
             "logmill replay ls",
             "logmill topic create t --dedupe-window 1d",
-            "logmill produce t --file f --compression lz4",
             "logmill consume t --group g",
             "logmill module versions m",
             "logmill module deploy m m.wasm --on t --order key",

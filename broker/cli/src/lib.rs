@@ -8,6 +8,7 @@
 
 mod broker;
 mod cli;
+mod codec;
 mod confirm;
 mod connection_file;
 mod error;

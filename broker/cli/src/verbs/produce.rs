@@ -5,10 +5,11 @@ mod sending;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use logmill_client::Producer;
+use logmill_client::{Producer, ProducerOptions};
 use logmill_model::{Header, Record, TopicName};
 use serde::Serialize;
 
+use crate::codec::Codec;
 use crate::input::{Records, Source};
 use crate::mapping::{IDEMPOTENCY_KEY, LineFormat, Mapping};
 use crate::pointer::Pointer;
@@ -24,7 +25,8 @@ pub(crate) use sending::{Sent, send_all};
 /// absent.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  logmill produce orders '{\"total\":12}' --key customer-7\n  \
-    logmill produce github.events --file webhooks.jsonl --value-from /payload --header-from event=/event")]
+    logmill produce github.events --file webhooks.jsonl --value-from /payload --header-from event=/event\n  \
+    logmill produce orders --file orders.ndjson --format ndjson --compression zstd")]
 pub(crate) struct Args {
     /// The topic
     topic: TopicName,
@@ -64,6 +66,10 @@ pub(crate) struct Args {
     /// Where the header idempotency-key is in a line
     #[arg(long, value_name = "/POINTER")]
     idempotency_key_from: Option<Pointer>,
+    /// How batches are compressed; they are stored and served like that, and readers decompress
+    /// them. A batch that would not become smaller is sent as it is
+    #[arg(long, value_enum, value_name = "none|lz4|zstd", default_value_t)]
+    compression: Codec,
 }
 
 fn parse_header_from(text: &str) -> Result<(String, Pointer), String> {
@@ -137,15 +143,17 @@ impl Args {
 
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
         let (topic, partition) = (self.topic.clone(), self.partition);
+        let options =
+            ProducerOptions { compression: self.compression.into(), ..ProducerOptions::default() };
         match self.plan()? {
             Plan::One(record) => {
-                let producer = session.client().await?.producer(topic).await?;
+                let producer = session.client().await?.producer_with(topic, options).await?;
                 one(session, &producer, partition, record).await
             }
             Plan::Lines(source, mapping) => {
                 // Before connecting, so that a wrong path is told at once.
                 let records = Records::open(&source, mapping)?;
-                let producer = session.client().await?.producer(topic).await?;
+                let producer = session.client().await?.producer_with(topic, options).await?;
                 many(session, &producer, partition, records).await
             }
         }
@@ -229,6 +237,7 @@ mod tests {
                 },
             ),
             ("t --key k --tombstone", Record { key: Some("k".into()), ..Record::default() }),
+            ("t v --compression zstd", Record { value: Some("v".into()), ..Record::default() }),
         ] {
             assert_eq!(plan(line), Ok(Plan::One(record)), "{line}");
         }
@@ -268,7 +277,7 @@ mod tests {
             "t --file f --format record --key-from /k",
             "t v --header =v",
             "t v --partition -1",
-            "t v --compression lz4",
+            "t v --compression gzip",
             "_t v",
         ] {
             assert!(plan(line).is_err(), "{line}");
