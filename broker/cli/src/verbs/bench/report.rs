@@ -114,15 +114,15 @@ impl Report {
             broker: around.broker,
             elapsed_ms: u64::try_from(done.elapsed.as_millis()).unwrap_or(u64::MAX),
             records_per_s: rounded(plan.records as f64 / seconds, 10.0),
-            mb_per_s: rounded(mb_per_s, 100.0),
+            mb_per_s: rounded(mb_per_s, 1000.0),
             latency_us: done.latencies.percentiles(),
             raw: Raw {
-                disk_mb_s: disk.as_ref().map(|disk| rounded(disk.mb_per_s(), 100.0)),
+                disk_mb_s: disk.as_ref().map(|disk| rounded(disk.mb_per_s(), 1000.0)),
                 fdatasync_us: disk.as_ref().and_then(|disk| disk.syncs.middle_and_tail()),
-                quic_mb_s: rounded(quic.mb_per_s, 100.0),
+                quic_mb_s: rounded(quic.mb_per_s, 1000.0),
                 quic_echo_us: quic.echo,
                 sync_bytes: synced.as_ref().map(|synced| synced.bytes),
-                disk_at_sync_bytes_mb_s: at_sync.map(|alone| rounded(alone, 100.0)),
+                disk_at_sync_bytes_mb_s: at_sync.map(|alone| rounded(alone, 1000.0)),
             },
             ratio: Ratio {
                 of_disk: disk.as_ref().map(|disk| rounded(mb_per_s / disk.mb_per_s(), 1000.0)),
@@ -168,7 +168,7 @@ impl Report {
 
     fn rows(&self) -> Vec<Vec<String>> {
         let row = |name: &str, mb_s: f64, rest: [String; 6]| {
-            let mut row = vec![name.to_owned(), format!("{mb_s:.1}")];
+            let mut row = vec![name.to_owned(), mb(mb_s)];
             row.extend(rest);
             row
         };
@@ -198,8 +198,9 @@ impl Report {
         if let (Some(bytes), Some(alone)) = (self.raw.sync_bytes, self.raw.disk_at_sync_bytes_mb_s)
         {
             output.text(format_args!(
-                "         the broker wrote {} to an fdatasync; at that size the disk alone does {alone:.1} MB/s",
-                shown_bytes(bytes)
+                "         the broker wrote {} to an fdatasync; at that size the disk alone does {} MB/s",
+                shown_bytes(bytes),
+                mb(alone)
             ))?;
         }
         output.text(format_args!(
@@ -210,7 +211,10 @@ impl Report {
 
     fn told_limit(&self) -> String {
         let busy = self.cpu_busy.map_or_else(String::new, |busy| {
-            format!(" (this machine's processors were {:.0} % busy)", busy * 100.0)
+            format!(
+                " (this machine's processors were {:.0} % busy, with whatever else ran)",
+                busy * 100.0
+            )
         });
         let what = match self.limit {
             Limit::Rate => "the rate that was asked for",
@@ -256,14 +260,14 @@ impl Shares {
         let at_end = |share: Option<f64>| share.is_some_and(|share| share >= AT_ITS_END);
         if self.rate.is_some_and(|rate| rate >= REACHED) {
             Limit::Rate
+        } else if self.in_flight == 1 {
+            Limit::RoundTrip
         } else if at_end(self.disk) {
             Limit::Disk
         } else if at_end(Some(self.quic)) {
             Limit::Network
         } else if at_end(self.cpu) {
             Limit::Cpu
-        } else if self.in_flight == 1 {
-            Limit::RoundTrip
         } else {
             Limit::Unknown
         }
@@ -272,6 +276,11 @@ impl Shares {
 
 fn rounded(value: f64, steps: f64) -> f64 {
     (value * steps).round() / steps
+}
+
+/// Millions of bytes as people read them, small ones too.
+fn mb(mb: f64) -> String {
+    if mb < 1.0 { format!("{mb:.3}") } else { format!("{mb:.1}") }
 }
 
 /// Microseconds as people read them.
@@ -299,7 +308,7 @@ mod tests {
             (Shares { quic: 0.85, ..NONE }, Limit::Network),
             (Shares { cpu: Some(0.97), ..NONE }, Limit::Cpu),
             (Shares { disk: None, cpu: None, ..NONE }, Limit::Unknown),
-            (Shares { in_flight: 1, ..NONE }, Limit::RoundTrip),
+            (Shares { in_flight: 1, cpu: Some(1.0), ..NONE }, Limit::RoundTrip),
         ] {
             assert_eq!(shares.limit(), limit, "{shares:?}");
         }
