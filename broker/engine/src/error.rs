@@ -1,6 +1,6 @@
 //! What can go wrong when the engine is asked for something.
 
-use logmill_model::{DeploymentName, FailureReason, Offset, Refusal, TopicName};
+use logmill_model::{DeploymentName, FailureReason, Offset, PartitionId, Refusal, TopicName};
 
 /// Why the engine did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -128,9 +128,21 @@ pub enum Error {
     /// The broker is shutting down.
     #[error("the broker is shutting down; connect again when it is back")]
     ShuttingDown,
+    /// A record of an internal topic can't be read: it is of a newer broker, or of a broken one.
+    #[error(
+        "the internal record at or after offset {offset} of {partition} can't be read: {source}; start a newer broker, or restore the data directory from a backup"
+    )]
+    UnreadableState {
+        /// The internal topic.
+        partition: PartitionId,
+        /// The first offset of the batch.
+        offset: Offset,
+        /// What is wrong with it.
+        source: logmill_model::Error,
+    },
     /// The log can't be read or written.
     #[error(transparent)]
-    Log(#[from] logmill_log::Error),
+    Log(logmill_log::Error),
     /// The Wasm runtime could not be set up.
     #[error(transparent)]
     Wasm(#[from] logmill_wasm::Error),
@@ -142,6 +154,17 @@ pub enum Error {
         /// Why it failed.
         source: std::io::Error,
     },
+}
+
+impl From<logmill_log::Error> for Error {
+    fn from(error: logmill_log::Error) -> Self {
+        match error {
+            logmill_log::Error::OutOfRange { asked, start, end, .. } => {
+                Self::OffsetOutOfRange { asked, start, end }
+            }
+            other => Self::Log(other),
+        }
+    }
 }
 
 impl Error {

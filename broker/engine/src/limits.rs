@@ -52,6 +52,9 @@ pub(crate) const FILTER_BYTES_MAX: usize = 1 << 20;
 /// Compiled modules that are kept though nothing uses them.
 pub(crate) const COMPILED_MODULES_MAX: usize = 8;
 
+/// What one read of an internal topic takes at the start, in bytes.
+pub(crate) const REPLAY_BYTES_MAX: usize = 1 << 20;
+
 /// How long a lane waits before it tries again what its surroundings refused.
 pub(crate) const LANE_RETRY_WAIT: Duration = Duration::from_millis(500);
 

@@ -88,7 +88,7 @@ impl Parts {
         tokio::task::spawn_blocking(move || log.read(partition, from, bytes_max))
             .await
             .map_err(|_| Error::ShuttingDown)?
-            .map_err(Error::Log)
+            .map_err(Error::from)
     }
 
     /// Commits and tells refusal and unknown outcome as errors.

@@ -84,6 +84,10 @@ impl ActiveFile {
         &self.path
     }
 
+    pub(crate) fn header(&self) -> &FileHeader {
+        &self.header
+    }
+
     pub(crate) fn salt(&self) -> Salt {
         self.header.salt
     }

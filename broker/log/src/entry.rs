@@ -108,7 +108,7 @@ pub(crate) enum SealReason {
 }
 
 impl Kind {
-    fn code(self) -> u8 {
+    pub(crate) fn code(self) -> u8 {
         match self {
             Self::Commit => 1,
             Self::Checkpoint => 2,
@@ -122,7 +122,7 @@ impl Kind {
         }
     }
 
-    fn from_code(code: u8) -> Option<Self> {
+    pub(crate) fn from_code(code: u8) -> Option<Self> {
         Some(match code {
             1 => Self::Commit,
             2 => Self::Checkpoint,
@@ -286,10 +286,6 @@ impl Table {
             batch_bytes += batch.bytes().len();
         }
         Self { crc: crc32c::crc32c(&bytes), bytes, batch_bytes }
-    }
-
-    pub(crate) fn rows(&self) -> impl Iterator<Item = &[u8]> {
-        self.bytes.chunks_exact(ROW_BYTES)
     }
 
     /// The size of the whole entry, and how much of it is padding.

@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
+use logmill_model::{Csn, Offset, PartitionId};
+
 use crate::storage::SyncSite;
 
 /// Why the log could not be opened, written or read. Cheap to clone, so that one failure can be
@@ -72,14 +74,40 @@ pub enum Error {
         /// Why not.
         what: String,
     },
-    /// The engine could not take an entry that the log gave it at the start.
-    #[error("entry {csn} cannot be applied: {what}")]
-    Refused {
-        /// The entry.
-        csn: logmill_model::Csn,
-        /// What the engine said.
-        what: String,
+    /// Entries are missing between those of two files, or behind a file that is not the last one.
+    /// Nothing was changed on disk.
+    #[error(
+        "{} are missing {place} {path}: a journal file is gone; restore it from a backup", missing(.first, .last)
+    )]
+    Missing {
+        /// The first entry that is missing.
+        first: Csn,
+        /// The last one, if that is known.
+        last: Option<Csn>,
+        /// Where they should be: `before` or `after` the file.
+        place: &'static str,
+        /// The file.
+        path: String,
     },
+    /// What was asked for lies before the start of the partition.
+    #[error("offset {asked} is out of range: {partition} has {start} to {end}")]
+    OutOfRange {
+        /// The partition.
+        partition: PartitionId,
+        /// The offset asked for.
+        asked: Offset,
+        /// The first offset that is there.
+        start: Offset,
+        /// The durable end.
+        end: Offset,
+    },
+}
+
+fn missing(first: &Csn, last: &Option<Csn>) -> String {
+    match last {
+        Some(last) => format!("entries {first} to {last}"),
+        None => format!("entries from {first} on"),
+    }
 }
 
 impl Error {

@@ -81,6 +81,13 @@ impl FaultyStorage {
         disk.stop_at = Some((disk.operations + n, seed));
     }
 
+    /// Whether the power is off: the operation or sync at which it stops was reached.
+    #[must_use]
+    pub fn has_stopped(&self) -> bool {
+        let disk = self.shared.disk();
+        disk.check_power(disk.generation).is_err()
+    }
+
     /// The `n`th sync from now (1 is the next one) does not happen and every operation after it
     /// fails, until [`power_cut`](Self::power_cut) or [`restart`](Self::restart).
     pub fn stop_at_sync(&self, n: u64) {

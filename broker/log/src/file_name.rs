@@ -11,6 +11,8 @@ pub(crate) const FOLDER: &str = "journal";
 pub(crate) const SUFFIX: &str = ".journal";
 /// What is added to a file's name for the bytes that recovery cut from it.
 pub(crate) const TORN_SUFFIX: &str = ".torn";
+/// The suffix of an index, which is called like its file otherwise.
+pub(crate) const INDEX_SUFFIX: &str = ".index";
 const DIGITS: usize = 20;
 
 /// Ordered by epoch, then by first CSN: the order in which files were made.
@@ -25,6 +27,12 @@ impl FileName {
     pub(crate) fn path(self) -> String {
         format!("{FOLDER}/{self}")
     }
+}
+
+/// The path of the index of the file at `path`.
+pub(crate) fn index_path(path: &str) -> String {
+    let stem = path.rsplit_once('.').map_or(path, |(stem, _)| stem);
+    format!("{stem}{INDEX_SUFFIX}")
 }
 
 impl fmt::Display for FileName {

@@ -1,70 +1,127 @@
-//! The journal files as readers know them: numbered, opened when they are read, and closed again
-//! when too many are open.
+//! The files of the log: opened when they are read, and closed again when too many are open; and
+//! their points, read when they are needed.
 //!
-//! A reader holds its file by an `Arc`: closing here takes it from nobody.
+//! A reader holds what it reads by an `Arc`: closing here takes it from nobody.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::Error;
+use logmill_model::PartitionId;
+
+use crate::entry::Kind;
+use crate::file_header::{FILE_HEADER_BYTES, FileHeader};
+use crate::index::{EntryPlace, IndexBuilder, Point, PointsPlace, Seal};
+use crate::log_file::LogFile;
+use crate::points_cache::PointsCache;
 use crate::storage::{Storage, StorageFile};
+use crate::{Error, index_file};
 
 /// The most files that stay open for readers.
 const OPEN_MAX: usize = 64;
 
-/// A journal file's number, for as long as the log is open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct FileId(u32);
-
-#[derive(Debug, Default)]
-struct OpenFiles {
-    files: HashMap<FileId, (Arc<dyn StorageFile>, u64)>,
-    /// Counts uses, so that the file that was not used for longest can be told.
-    uses: u64,
-}
-
 #[derive(Debug)]
 pub(crate) struct Files {
     storage: Arc<dyn Storage>,
-    paths: RwLock<Vec<Arc<str>>>,
-    open: Mutex<OpenFiles>,
+    next_id: AtomicU64,
+    /// Counts uses, so that the file that was not used for longest can be told.
+    uses: AtomicU64,
+    open: Mutex<Vec<Weak<LogFile>>>,
+    points: PointsCache,
+    /// Held while an index is made anew, so that it is not made twice at once.
+    making: Mutex<()>,
 }
 
 impl Files {
-    pub(crate) fn new(storage: Arc<dyn Storage>) -> Self {
-        Self { storage, paths: RwLock::default(), open: Mutex::default() }
+    pub(crate) fn new(storage: Arc<dyn Storage>, points_cache_bytes: usize) -> Self {
+        Self {
+            storage,
+            next_id: AtomicU64::new(0),
+            uses: AtomicU64::new(0),
+            open: Mutex::default(),
+            points: PointsCache::new(points_cache_bytes),
+            making: Mutex::default(),
+        }
     }
 
-    /// Gives a number to a file.
-    pub(crate) fn add(&self, path: &str) -> FileId {
-        let mut paths = self.paths.write().unwrap_or_else(PoisonError::into_inner);
-        let id = u32::try_from(paths.len()).expect("a directory holds fewer than 2³² files");
-        paths.push(Arc::from(path));
-        FileId(id)
-    }
-
-    pub(crate) fn path(&self, id: FileId) -> Arc<str> {
-        Arc::clone(&self.paths.read().unwrap_or_else(PoisonError::into_inner)[id.0 as usize])
+    /// Takes in a file that is there.
+    pub(crate) fn add(&self, path: &str, header: FileHeader) -> Arc<LogFile> {
+        Arc::new(LogFile::new(self.next_id.fetch_add(1, Relaxed), path, header))
     }
 
     /// The file, open.
-    pub(crate) fn get(&self, id: FileId) -> Result<Arc<dyn StorageFile>, Error> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.uses += 1;
-        let now = open.uses;
-        if let Some((file, used)) = open.files.get_mut(&id) {
-            *used = now;
-            return Ok(Arc::clone(file));
+    pub(crate) fn open(&self, file: &Arc<LogFile>) -> Result<Arc<dyn StorageFile>, Error> {
+        let now = self.uses.fetch_add(1, Relaxed);
+        let (handle, opened) = file.open(&*self.storage, now)?;
+        if opened {
+            self.close_another(file);
         }
-        let path = self.path(id);
-        let file = self.storage.open(&path).map_err(|error| Error::io("open", &path, error))?;
-        if open.files.len() >= OPEN_MAX {
-            let oldest = open.files.iter().min_by_key(|(_, (_, used))| *used);
-            if let Some(id) = oldest.map(|(id, _)| *id) {
-                open.files.remove(&id);
+        Ok(handle)
+    }
+
+    /// Counts a file as open, and closes the one that was not used for longest if those are too many.
+    fn close_another(&self, opened: &Arc<LogFile>) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|file| file.strong_count() > 0);
+        open.push(Arc::downgrade(opened));
+        if open.len() > OPEN_MAX {
+            let files = open.iter().enumerate();
+            let used = |file: &Weak<LogFile>| file.upgrade().map(|file| file.used.load(Relaxed));
+            let oldest = files.min_by_key(|(_, file)| used(file)).map(|(at, _)| at);
+            let oldest = oldest.and_then(|at| open.swap_remove(at).upgrade());
+            drop(open);
+            if let Some(file) = oldest {
+                file.close();
             }
         }
-        open.files.insert(id, (Arc::clone(&file), now));
-        Ok(file)
+    }
+
+    /// The points of a partition in a sealed file.
+    pub(crate) fn points(
+        &self,
+        file: &Arc<LogFile>,
+        partition: PartitionId,
+        place: PointsPlace,
+    ) -> Result<Arc<[Point]>, Error> {
+        if let Some(points) = self.points.get(file.id, partition) {
+            return Ok(points);
+        }
+        if let Some(points) = index_file::read_points(&*self.storage, &file.path, place) {
+            return Ok(self.points.put(file.id, partition, points));
+        }
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let points = match index_file::read_points(&*self.storage, &file.path, place) {
+            Some(points) => points,
+            None => self.make_index(file, partition)?,
+        };
+        Ok(self.points.put(file.id, partition, points))
+    }
+
+    /// Makes the index of a sealed file anew, since it is missing or bad.
+    fn make_index(&self, file: &Arc<LogFile>, partition: PartitionId) -> Result<Vec<Point>, Error> {
+        tracing::warn!(path = file.path, "the index of a file is missing or bad, and made anew");
+        let Some(seal) = file.seal() else { return Ok(Vec::new()) };
+        let index = self.scan(file, seal)?;
+        let points = index.partition(partition).map(|index| index.points.clone());
+        let (_, bytes) = index.finish(file.header.salt, file.header.first, *seal);
+        index_file::write(&*self.storage, &file.path, &bytes);
+        Ok(points.unwrap_or_default())
+    }
+
+    /// Where everything lies in a sealed file. Entries are checked, their batches are not.
+    fn scan(&self, file: &Arc<LogFile>, seal: &Seal) -> Result<IndexBuilder, Error> {
+        let mut window = file.window(self.open(file)?);
+        let mut index = IndexBuilder::default();
+        let mut position = FILE_HEADER_BYTES as u64;
+        while position < seal.end {
+            let head = window
+                .head(position, file.header.salt)?
+                .map_err(|what| Error::corrupt(&file.path, position, what))?;
+            if matches!(head.header.kind, Kind::Commit | Kind::Block) {
+                let place = EntryPlace::new(position, head.header.length);
+                head.rows.iter().for_each(|row| index.add(row.partition, place, &row.envelope));
+            }
+            position += u64::from(head.header.length);
+        }
+        Ok(index)
     }
 }

@@ -4,6 +4,7 @@
 //! [`open`] recovers what a data directory holds and hands out two handles: [`Journal`] for the one
 //! thread that writes, [`Log`] for everybody who reads. **This crate knows no topics by name, no
 //! modules and no network, and starts one thread: the writer.** Everything durable goes through the
+//! [`storage`] seam.
 
 #![forbid(unsafe_code)]
 
@@ -15,19 +16,25 @@ pub mod faulty;
 mod file_header;
 mod file_name;
 mod files;
+mod index;
+mod index_file;
 mod journal;
 mod layout;
 mod log;
+mod log_file;
 mod partition;
+mod points_cache;
 mod queue;
 mod reader;
 mod recovery;
 mod settings;
+mod span;
 mod stats;
 pub mod storage;
 mod stored;
 mod tail;
 mod visible;
+mod window;
 mod writer;
 
 pub use entry::entry_bytes;
@@ -37,4 +44,4 @@ pub use log::Log;
 pub use recovery::{Opened, Recovered, open};
 pub use settings::{OnFatal, Settings};
 pub use stats::Stats;
-pub use stored::{Completion, Durability, Entry, NewEntry, StoredBatch};
+pub use stored::{Completion, Durability, NewEntry, StoredBatch};

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use logmill_model::{Csn, Offset, PartitionId};
+use logmill_model::{Csn, Offset, PartitionId, Timestamp};
 
-use crate::partition::Available;
+use crate::partition::{AtTime, Available, Kept};
 use crate::visible::Visible;
 use crate::{Error, Stats, StoredBatch, reader};
 
@@ -20,7 +20,7 @@ impl Log {
         Self { visible }
     }
 
-    /// The offset of a partition's first batch; 0 when it has none.
+    /// The first offset that a partition serves: that of its first batch, or what it was trimmed to.
     #[must_use]
     pub fn start_offset(&self, partition: PartitionId) -> Offset {
         self.visible.partition(partition).map_or(Offset::ZERO, |partition| partition.start())
@@ -32,23 +32,42 @@ impl Log {
         self.visible.partition(partition).map_or(Offset::ZERO, |partition| partition.end())
     }
 
+    /// All partitions that have batches or had some, each with its start and its end, in order.
+    #[must_use]
+    pub fn partitions(&self) -> Vec<(PartitionId, Offset, Offset)> {
+        self.visible.partitions()
+    }
+
     /// The batch that contains `from`, or the next one, and those that follow it, up to `bytes_max`
     /// by [`StoredBatch::bytes`]; at least one if there is one, none at the end.
     ///
     /// May wait for the disk. Checksums are verified on every read from it.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when a batch is not what was written; [`Error::Io`].
+    /// [`Error::OutOfRange`] when `from` is below the partition's start; [`Error::Corrupt`] when a
+    /// batch is not what was written; [`Error::Io`].
     pub fn read(
         &self,
         partition: PartitionId,
-        from: Offset,
+        mut from: Offset,
         bytes_max: usize,
     ) -> Result<Vec<StoredBatch>, Error> {
         let Some(state) = self.visible.partition(partition) else { return Ok(Vec::new()) };
-        match state.available(from, bytes_max) {
-            Available::InMemory(batches) => Ok(batches),
-            Available::OnDisk(places) => reader::read(&self.visible.files, partition, &places),
+        loop {
+            let stretches = match state.available(from, bytes_max) {
+                Available::InMemory(batches) => return Ok(batches),
+                Available::OnDisk(stretches) => stretches,
+                Available::Gone { start, end } => {
+                    return Err(Error::OutOfRange { partition, asked: from, start, end });
+                }
+            };
+            let files = &self.visible.files;
+            let batches = reader::read(files, partition, &stretches, from, bytes_max)?;
+            match stretches.last() {
+                // Compaction took all that was there.
+                Some(last) if batches.is_empty() && last.end > from => from = last.end,
+                _ => return Ok(batches),
+            }
         }
     }
 
@@ -65,6 +84,54 @@ impl Log {
             Some(state) => state.tail_from(from, bytes_max),
             None => Some(Vec::new()),
         }
+    }
+
+    /// Moves the start of a partition up to `start`, and its end as well if that is lower; never
+    /// down. What lies before the start is not served any more.
+    pub fn trim(&self, partition: PartitionId, start: Offset) {
+        self.visible.partition_or_new(partition).trim(start);
+    }
+
+    /// The offset of the first batch that was appended at `time` or later; the end if there is none.
+    /// May wait for the disk.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn offset_at(&self, partition: PartitionId, time: Timestamp) -> Result<Offset, Error> {
+        let Some(state) = self.visible.partition(partition) else { return Ok(Offset::ZERO) };
+        match state.at_time(time) {
+            AtTime::Known(offset) => Ok(offset),
+            AtTime::In(stretch) => {
+                let files = &self.visible.files;
+                let found = reader::offset_at(files, partition, &stretch, time)?;
+                Ok(found.max(state.start()))
+            }
+        }
+    }
+
+    /// The bytes of a partition's batches from its start on, by [`StoredBatch::bytes`]. Where the
+    /// start lies within a file, the part behind it is estimated from how many offsets it has.
+    #[must_use]
+    pub fn partition_bytes(&self, partition: PartitionId) -> u64 {
+        self.visible.partition(partition).map_or(0, |partition| partition.bytes())
+    }
+
+    /// The highest offset known from which on the partition still has `bytes` bytes by
+    /// [`StoredBatch::bytes`]; its start if it has fewer. What lies before it can be trimmed.
+    /// May wait for the disk.
+    #[must_use]
+    pub fn retained_from(&self, partition: PartitionId, bytes: u64) -> Offset {
+        let Some(state) = self.visible.partition(partition) else { return Offset::ZERO };
+        let offset = match state.kept(bytes) {
+            Kept::From(offset) => offset,
+            Kept::In { stretch, base, spare_bytes } => {
+                let files = &self.visible.files;
+                let found = reader::point_after(files, partition, &stretch, spare_bytes);
+                // What can't be read is kept.
+                found.ok().flatten().unwrap_or(base)
+            }
+        };
+        offset.max(state.start())
     }
 
     /// Drops all that is known of a partition, whose topic was deleted: it reads as empty from then

@@ -2,73 +2,29 @@
 //!
 //! Only the writer (and recovery before it) adds to it, and only what is durable.
 
-use std::collections::VecDeque;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+mod lookup;
 
-use logmill_model::{ENVELOPE_BYTES, Offset, RecordBatch};
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use logmill_model::{Envelope, Offset};
 
 use crate::StoredBatch;
-use crate::files::FileId;
+use crate::index::{EntryPlace, PartitionIndex, PartitionSummary, Point};
+use crate::log_file::LogFile;
+use crate::span::{Growing, Span, Stretch, points_from};
 
-/// Where a batch lies, and what must be found there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct BatchPlace {
-    pub(crate) base: Offset,
-    pub(crate) last_delta: u32,
-    pub(crate) file: FileId,
-    /// The position of its row in the table of its entry.
-    pub(crate) row_at: u32,
-    /// CRC-32C of that row: its own checksum covers the batch only.
-    pub(crate) row_crc: u32,
-    /// The position of its bytes.
-    pub(crate) batch_at: u32,
-    pub(crate) bytes: u32,
-}
-
-// There is one for every batch of the journal.
-const _: () = assert!(size_of::<BatchPlace>() == 32);
-
-impl BatchPlace {
-    fn last_offset(&self) -> Offset {
-        RecordBatch::offset_at(self.base, self.last_delta)
-    }
-}
-
-/// Places in order, in chunks, so that a growing partition never copies what it has.
-#[derive(Debug, Default)]
-struct Places {
-    chunks: Vec<Vec<BatchPlace>>,
-}
-
-const CHUNK_PLACES: usize = 1024;
-
-impl Places {
-    fn push(&mut self, place: BatchPlace) {
-        match self.chunks.last_mut() {
-            Some(chunk) if chunk.len() < CHUNK_PLACES => chunk.push(place),
-            _ => self.chunks.push(vec![place]),
-        }
-    }
-
-    fn first(&self) -> Option<&BatchPlace> {
-        self.chunks.first()?.first()
-    }
-
-    /// The places from the one that contains `from`, or else from the next one.
-    fn from(&self, from: Offset) -> impl Iterator<Item = &BatchPlace> {
-        let ends_before = |place: &BatchPlace| place.last_offset() < from;
-        let at = self.chunks.partition_point(|chunk| chunk.last().is_none_or(ends_before));
-        let chunks = &self.chunks[at..];
-        let within = chunks.first().map_or(0, |chunk| chunk.partition_point(ends_before));
-        chunks.iter().flatten().skip(within)
-    }
-}
+pub(crate) use lookup::{AtTime, Kept};
 
 #[derive(Debug, Default)]
 struct State {
-    places: Places,
-    /// The newest batches: an end of what `places` lists, without a gap.
+    /// Of sealed files, in order.
+    spans: VecDeque<Span>,
+    growing: Option<Growing>,
+    /// The newest batches: an end of all there are, without a gap.
     tail: VecDeque<StoredBatch>,
+    /// Nothing before it is served.
+    start: Offset,
     end: Offset,
 }
 
@@ -77,10 +33,13 @@ struct State {
 pub(crate) enum Available {
     /// Batches from memory; none at the end.
     InMemory(Vec<StoredBatch>),
-    /// Batches that must be read.
-    OnDisk(Vec<BatchPlace>),
+    /// Batches that must be read: these stretches lead to the first of them, and a few more.
+    OnDisk(Vec<Stretch>),
+    /// The offset is before the partition's start.
+    Gone { start: Offset, end: Offset },
 }
 
+/// All that is known of one partition.
 #[derive(Debug, Default)]
 pub(crate) struct Partition {
     state: RwLock<State>,
@@ -96,26 +55,63 @@ impl Partition {
     }
 
     pub(crate) fn start(&self) -> Offset {
-        self.read().places.first().map_or(Offset::ZERO, |place| place.base)
+        self.read().start()
     }
 
     pub(crate) fn end(&self) -> Offset {
         self.read().end
     }
 
-    /// Makes a durable batch visible.
-    pub(crate) fn push(&self, place: BatchPlace, batch: StoredBatch) {
+    /// Start and end, as of one moment.
+    pub(crate) fn ends(&self) -> (Offset, Offset) {
+        let state = self.read();
+        (state.start(), state.end)
+    }
+
+    /// Makes a durable batch visible, which lies in this entry of the file being written.
+    pub(crate) fn push(&self, file: &Arc<LogFile>, entry: EntryPlace, batch: StoredBatch) {
         let mut state = self.write();
-        state.end = batch.envelope.end_offset();
-        state.places.push(place);
+        state.add(file, entry, &batch.envelope);
         state.tail.push_back(batch);
     }
 
-    /// Makes a recovered batch visible, without keeping it in memory.
-    pub(crate) fn push_place(&self, place: BatchPlace) {
+    /// As [`push`](Self::push), without keeping it in memory.
+    pub(crate) fn push_place(&self, file: &Arc<LogFile>, entry: EntryPlace, envelope: &Envelope) {
+        self.write().add(file, entry, envelope);
+    }
+
+    /// The file being written is sealed.
+    pub(crate) fn seal(&self, summary: &PartitionSummary, file: &Arc<LogFile>) {
         let mut state = self.write();
-        state.end = place.last_offset().next();
-        state.places.push(place);
+        let sealed = state.growing.take_if(|growing| Arc::ptr_eq(&growing.file, file));
+        if sealed.is_some() && summary.end > state.start {
+            state.spans.push_back(Span::new(summary, file));
+        }
+        drop(state);
+    }
+
+    /// Takes in a sealed file; fails with the partition's end when the file begins below that.
+    pub(crate) fn push_span(&self, span: Span) -> Result<(), Offset> {
+        let mut state = self.write();
+        if span.base < state.end {
+            return Err(state.end);
+        }
+        state.end = span.end;
+        state.spans.push_back(span);
+        Ok(())
+    }
+
+    /// Moves the start up to `start`, and the end as well if it is below that.
+    pub(crate) fn trim(&self, start: Offset) {
+        let mut state = self.write();
+        state.start = state.start.max(start);
+        state.end = state.end.max(start);
+        let start = state.start;
+        let gone = state.spans.partition_point(|span| span.end <= start);
+        let gone: Vec<Span> = state.spans.drain(..gone).collect();
+        drop(state);
+        // Files that nobody needs any more go outside the lock.
+        drop(gone);
     }
 
     /// Drops the oldest batch from memory.
@@ -132,24 +128,39 @@ impl Partition {
     /// Batches from `from` on, up to `bytes_max`, at least one if there is one.
     pub(crate) fn available(&self, from: Offset, bytes_max: usize) -> Available {
         let state = self.read();
-        if let Some(batches) = state.tail_from(from, bytes_max) {
-            return Available::InMemory(batches);
+        let start = state.start();
+        if from < start {
+            return Available::Gone { start, end: state.end };
         }
-        let mut limit = Limit { left: bytes_max, any: false };
-        let places = state
-            .places
-            .from(from)
-            .take_while(|place| limit.takes(ENVELOPE_BYTES + place.bytes as usize));
-        Available::OnDisk(places.copied().collect())
+        match state.tail_from(from, bytes_max) {
+            Some(batches) => Available::InMemory(batches),
+            None => Available::OnDisk(state.stretches(from, bytes_max as u64)),
+        }
     }
 
     /// As [`available`](Self::available), from memory alone.
     pub(crate) fn tail_from(&self, from: Offset, bytes_max: usize) -> Option<Vec<StoredBatch>> {
-        self.read().tail_from(from, bytes_max)
+        let state = self.read();
+        if from < state.start() { None } else { state.tail_from(from, bytes_max) }
     }
 }
 
 impl State {
+    fn start(&self) -> Offset {
+        let first = self.spans.front().map(|span| span.base);
+        let first = first.or_else(|| self.growing.as_ref().map(|growing| growing.index.base));
+        first.map_or(self.start, |first| first.max(self.start))
+    }
+
+    fn add(&mut self, file: &Arc<LogFile>, entry: EntryPlace, envelope: &Envelope) {
+        self.end = self.end.max(envelope.end_offset());
+        let new = || {
+            let index = PartitionIndex::before(envelope);
+            Growing { file: Arc::clone(file), index }
+        };
+        self.growing.get_or_insert_with(new).index.add(entry, envelope);
+    }
+
     fn tail_from(&self, from: Offset, bytes_max: usize) -> Option<Vec<StoredBatch>> {
         if from >= self.end {
             return Some(Vec::new());
@@ -158,20 +169,49 @@ impl State {
             return None;
         }
         let at = self.tail.partition_point(|batch| batch.envelope.last_offset() < from);
-        let mut limit = Limit { left: bytes_max, any: false };
+        let mut limit = Limit::new(bytes_max);
         let batches = self.tail.range(at..).take_while(|batch| limit.takes(batch.bytes()));
         Some(batches.cloned().collect())
+    }
+
+    /// The stretch that holds `from`, the next one, and those that follow, up to `bytes_max`.
+    fn stretches(&self, from: Offset, bytes_max: u64) -> Vec<Stretch> {
+        // How much of the first one lies behind `from` is not known here.
+        let mut bytes = None;
+        let mut wanted = |more: u64| {
+            let wanted = bytes.is_none_or(|bytes| bytes < bytes_max);
+            bytes = Some(bytes.map_or(0, |bytes| bytes + more));
+            wanted
+        };
+        let first = self.spans.partition_point(|span| span.end <= from);
+        let spans = self.spans.range(first..).take_while(|span| wanted(span.bytes));
+        let mut stretches: Vec<Stretch> = spans.map(Stretch::from).collect();
+        if let Some(growing) = &self.growing
+            && first + stretches.len() == self.spans.len()
+        {
+            let points = points_from(&growing.index.points, from);
+            let is_wanted = |point: &&Point| wanted(u64::from(point.bytes));
+            let count = points.iter().take_while(is_wanted).count();
+            if count > 0 {
+                stretches.push(growing.stretch(&points[..count]));
+            }
+        }
+        stretches
     }
 }
 
 /// Bytes that may be taken; the first thing always may.
-struct Limit {
+pub(crate) struct Limit {
     left: usize,
     any: bool,
 }
 
 impl Limit {
-    fn takes(&mut self, bytes: usize) -> bool {
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self { left: bytes, any: false }
+    }
+
+    pub(crate) fn takes(&mut self, bytes: usize) -> bool {
         if self.any && bytes > self.left {
             return false;
         }
@@ -182,42 +222,4 @@ impl Limit {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn any_offset_leads_to_the_batch_that_holds_it_or_the_next_one() {
-        let files =
-            crate::files::Files::new(std::sync::Arc::new(crate::faulty::FaultyStorage::new()));
-        let file = files.add("journal/a");
-        let partition = Partition::default();
-        let mut places = Vec::new();
-        let mut base = 3;
-        for n in 0..3000_u32 {
-            let last_delta = n % 3;
-            let place = BatchPlace {
-                base: Offset(base),
-                last_delta,
-                file,
-                row_at: n,
-                row_crc: 0,
-                batch_at: n,
-                bytes: 10,
-            };
-            partition.push_place(place);
-            places.push(place);
-            // Offsets that compaction took leave gaps.
-            base += u64::from(last_delta) + 1 + u64::from(n % 50 == 0) * 4;
-        }
-        assert_eq!(partition.start(), Offset(3));
-        for offset in 0..base {
-            let expected = places.iter().find(|place| place.last_offset() >= Offset(offset));
-            match partition.available(Offset(offset), 1) {
-                Available::OnDisk(found) => assert_eq!(found.first(), expected, "{offset}"),
-                Available::InMemory(none) => assert!(none.is_empty() && expected.is_none()),
-            }
-        }
-        let Available::OnDisk(three) = partition.available(Offset(0), 3 * 74) else { panic!() };
-        assert_eq!(three, places[..3]);
-    }
-}
+mod tests;

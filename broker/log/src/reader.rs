@@ -1,99 +1,192 @@
-//! Reads batches from journal files and checks every byte that it hands out.
+//! Reads batches from files of the log and checks every byte that it hands out: the header of the
+//! entry, which the file's salt binds to the file, its table, and the batch.
 
-use bytes::{Bytes, BytesMut};
-use logmill_model::PartitionId;
+use std::sync::Arc;
 
-use crate::entry::{ROW_BYTES, Row};
-use crate::files::{FileId, Files};
-use crate::layout::array_at;
-use crate::partition::BatchPlace;
-use crate::storage::StorageFile;
+use logmill_model::{ENVELOPE_BYTES, Offset, PartitionId, RecordBatch, Timestamp};
+
+use crate::entry::Row;
+use crate::files::Files;
+use crate::index::Point;
+use crate::log_file::LogFile;
+use crate::partition::Limit;
+use crate::span::{PointsOf, Stretch, points_around, points_from};
+use crate::window::Window;
 use crate::{Error, StoredBatch};
 
-/// Bytes between two pieces that are read along rather than skipped.
+/// Bytes between two points that are read along rather than skipped.
 const GAP_BYTES_MAX: u64 = 4096;
-/// The most that one read takes when it joins pieces.
-const RUN_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// The least and the most that one read takes, if there is as much to read.
+const READ_BYTES_MIN: usize = 32 * 1024;
+const READ_BYTES_MAX: usize = 1024 * 1024;
 
-/// Reads these batches, which lie in the order of the journal.
+/// Reads the batches from `from` on, up to `bytes_max`, at least one if these stretches have one.
 pub(crate) fn read(
     files: &Files,
     partition: PartitionId,
-    places: &[BatchPlace],
+    stretches: &[Stretch],
+    from: Offset,
+    bytes_max: usize,
 ) -> Result<Vec<StoredBatch>, Error> {
-    let mut batches = Vec::with_capacity(places.len());
-    for places in places.chunk_by(|a, b| a.file == b.file) {
-        let Some(file) = places.first().map(|place| place.file) else { continue };
-        let pieces = Pieces::read(files, file, places)?;
-        for place in places {
-            let batch = pieces
-                .batch(partition, place)
-                .map_err(|what| Error::corrupt(&files.path(file), u64::from(place.row_at), what))?;
-            batches.push(batch);
+    let mut limit = Limit::new(bytes_max);
+    let mut batches = Vec::new();
+    for stretch in stretches {
+        let points = points(files, partition, stretch)?;
+        let mut walk = Walk::new(files, &stretch.file, partition, bytes_max)?;
+        let flow = walk.visit(points_from(&points, from), |place| {
+            let envelope = place.row.envelope;
+            if envelope.end_offset() <= from {
+                return Ok(Flow::On);
+            }
+            if !limit.takes(ENVELOPE_BYTES + envelope.bytes as usize) {
+                return Ok(Flow::Done);
+            }
+            batches.push(StoredBatch { partition, envelope, batch: place.read()? });
+            Ok(Flow::On)
+        })?;
+        if flow == Flow::Done {
+            break;
         }
     }
     Ok(batches)
 }
 
-/// Parts of one file, each with the position it begins at, in order.
-struct Pieces(Vec<(u64, Bytes)>);
+/// The offset of the first batch of `time` or later in a stretch that has one.
+pub(crate) fn offset_at(
+    files: &Files,
+    partition: PartitionId,
+    stretch: &Stretch,
+    time: Timestamp,
+) -> Result<Offset, Error> {
+    let points = points(files, partition, stretch)?;
+    let mut found = stretch.end;
+    let mut walk = Walk::new(files, &stretch.file, partition, READ_BYTES_MIN)?;
+    walk.visit(points_around(&points, time), |place| {
+        if place.row.envelope.append_ts < time {
+            return Ok(Flow::On);
+        }
+        found = place.row.envelope.base_offset;
+        Ok(Flow::Done)
+    })?;
+    Ok(found)
+}
 
-impl Pieces {
-    fn read(files: &Files, id: FileId, places: &[BatchPlace]) -> Result<Self, Error> {
-        let mut wanted: Vec<(u64, u64)> = Vec::with_capacity(2 * places.len());
-        for place in places {
-            let (row, batch) = (u64::from(place.row_at), u64::from(place.batch_at));
-            wanted.push((row, row + ROW_BYTES as u64));
-            wanted.push((batch, batch + u64::from(place.bytes)));
-        }
-        wanted.sort_unstable();
-        let mut runs: Vec<(u64, u64)> = Vec::new();
-        for (begin, end) in wanted {
-            match runs.last_mut() {
-                Some(run) if begin <= run.1 + GAP_BYTES_MAX && end - run.0 <= RUN_BYTES_MAX => {
-                    run.1 = run.1.max(end);
-                }
-                _ => runs.push((begin, end)),
-            }
-        }
-        let file = files.get(id)?;
-        let read = |(begin, end)| {
-            let bytes = read_run(&*file, begin, end)
-                .map_err(|error| Error::io("read", &files.path(id), error))?;
-            Ok((begin, bytes))
-        };
-        Ok(Self(runs.into_iter().map(read).collect::<Result<_, Error>>()?))
-    }
+/// The highest point of a stretch before which no more than `spare_bytes` of it lie.
+pub(crate) fn point_after(
+    files: &Files,
+    partition: PartitionId,
+    stretch: &Stretch,
+    spare_bytes: u64,
+) -> Result<Option<Offset>, Error> {
+    let points = points(files, partition, stretch)?;
+    // A point's entries are no smaller than its batches.
+    let mut bytes = 0;
+    let is_spare = |point: &&Point| {
+        bytes += u64::from(point.bytes);
+        bytes <= spare_bytes
+    };
+    let spare = points.iter().take_while(is_spare).count();
+    Ok(points.get(spare).map(|point| point.base))
+}
 
-    /// The bytes of a piece that was asked for, or fewer where the file ends early.
-    fn slice(&self, begin: u32, length: usize) -> Option<Bytes> {
-        let begin = u64::from(begin);
-        let at = self.0.partition_point(|(start, _)| *start <= begin).checked_sub(1)?;
-        let (start, bytes) = self.0.get(at)?;
-        let from = usize::try_from(begin - start).ok()?;
-        (from + length <= bytes.len()).then(|| bytes.slice(from..from + length))
-    }
-
-    fn batch(&self, partition: PartitionId, place: &BatchPlace) -> Result<StoredBatch, String> {
-        let ends_early = || "the file ends before it should".to_owned();
-        let row = self.slice(place.row_at, ROW_BYTES).ok_or_else(ends_early)?;
-        if crc32c::crc32c(&row) != place.row_crc {
-            return Err("the checksum of an append is wrong".to_owned());
-        }
-        let Row { partition: found, envelope } = Row::decode(&array_at(&row, 0))?;
-        if found != partition || envelope.base_offset != place.base {
-            return Err("another batch lies there".to_owned());
-        }
-        let bytes = self.slice(place.batch_at, place.bytes as usize).ok_or_else(ends_early)?;
-        let batch = envelope.check_batch(bytes).map_err(|error| error.to_string())?;
-        Ok(StoredBatch { partition, envelope, batch })
+fn points(files: &Files, partition: PartitionId, stretch: &Stretch) -> Result<Arc<[Point]>, Error> {
+    match &stretch.points {
+        PointsOf::Growing(points) => Ok(Arc::clone(points)),
+        PointsOf::Sealed(place) => files.points(&stretch.file, partition, *place),
     }
 }
 
-fn read_run(file: &dyn StorageFile, begin: u64, end: u64) -> std::io::Result<Bytes> {
-    let length = usize::try_from(end - begin).expect("a run is a few MiB");
-    let mut buffer = BytesMut::zeroed(length);
-    let filled = file.read_at(&mut buffer, begin)?;
-    buffer.truncate(filled);
-    Ok(buffer.freeze())
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    On,
+    Done,
+}
+
+/// Goes through the entries of one file that have batches of one partition.
+struct Walk<'a> {
+    file: &'a LogFile,
+    window: Window,
+    partition: PartitionId,
+}
+
+/// A batch, and where it lies.
+struct Place<'a> {
+    row: &'a Row,
+    file: &'a LogFile,
+    window: &'a mut Window,
+    entry_at: u64,
+    batch_at: u64,
+}
+
+impl<'a> Walk<'a> {
+    fn new(
+        files: &Files,
+        file: &'a Arc<LogFile>,
+        partition: PartitionId,
+        bytes_max: usize,
+    ) -> Result<Self, Error> {
+        let read_bytes = bytes_max.clamp(READ_BYTES_MIN, READ_BYTES_MAX);
+        let window = file.window(files.open(file)?).in_reads_of(read_bytes);
+        Ok(Self { file, window, partition })
+    }
+
+    /// Shows the batches of these points until `visit` is done.
+    fn visit(
+        &mut self,
+        points: &[Point],
+        mut visit: impl FnMut(Place<'_>) -> Result<Flow, Error>,
+    ) -> Result<Flow, Error> {
+        let mut run_end = 0;
+        for (n, point) in points.iter().enumerate() {
+            if point.end() > run_end {
+                run_end = end_of_run(&points[n..]);
+                self.window.read_ahead_to(run_end);
+            }
+            let mut entry_at = point.begin();
+            while entry_at < point.end() {
+                let head = self
+                    .window
+                    .head(entry_at, self.file.header.salt)?
+                    .map_err(|what| Error::corrupt(&self.file.path, entry_at, what))?;
+                for (row, in_entry) in head.rows.iter().zip(head.batch_positions()) {
+                    if row.partition != self.partition {
+                        continue;
+                    }
+                    let batch_at = entry_at + in_entry as u64;
+                    let window = &mut self.window;
+                    let place = Place { row, file: self.file, window, entry_at, batch_at };
+                    if visit(place)? == Flow::Done {
+                        return Ok(Flow::Done);
+                    }
+                }
+                entry_at += u64::from(head.header.length);
+            }
+        }
+        Ok(Flow::On)
+    }
+}
+
+/// Where the first of these points, and those that lie next to it, end.
+fn end_of_run(points: &[Point]) -> u64 {
+    let (begin, mut end) = points.first().map_or((0, 0), |point| (point.begin(), point.end()));
+    for point in &points[1..] {
+        if point.begin() > end + GAP_BYTES_MAX || end - begin > READ_BYTES_MAX as u64 {
+            break;
+        }
+        end = point.end();
+    }
+    end
+}
+
+impl Place<'_> {
+    fn read(self) -> Result<RecordBatch, Error> {
+        let length = self.row.envelope.bytes as usize;
+        let bytes = self.window.at(self.batch_at, length)?;
+        let corrupt = |what: String| Error::corrupt(&self.file.path, self.entry_at, what);
+        if bytes.len() < length {
+            return Err(corrupt("the file ends within the entry".to_owned()));
+        }
+        let batch = self.row.envelope.check_batch(bytes.slice(..length));
+        batch.map_err(|error| corrupt(error.to_string()))
+    }
 }

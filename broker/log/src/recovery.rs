@@ -1,17 +1,20 @@
 //! What happens between a stop and the next start.
 //!
-//! First everything is read and judged, and nothing is changed: a file that is not ours, is newer
-//! than us, or is corrupt refuses the start with its name. Then the end of the journal is made
+//! First everything is judged, and nothing is changed: a file that is not ours, is newer than us, or
+//! is found to be corrupt refuses the start with its name. A sealed file is known by its index, the
+//! last one and those without an index are read whole. Then the end of the journal is made
 //! certain again (`successor.rs` says in which steps), and only then can anybody read.
 
+mod continuity;
 mod directory;
 mod evidence;
+mod file_read;
 mod history;
+mod new_indexes;
 mod placed;
 mod plan;
 mod scan;
 mod successor;
-mod window;
 
 use std::io;
 use std::sync::Arc;
@@ -24,12 +27,11 @@ use crate::files::Files;
 use crate::stats::add;
 use crate::storage::{Storage, StorageLock, SyncSite};
 use crate::visible::Visible;
-use crate::writer::{Start, Writer};
-use crate::{Entry, Error, Journal, Log, Settings};
+use crate::writer::{Current, Start, Writer};
+use crate::{Error, Journal, Log, Settings};
 use directory::Directory;
 use history::History;
 use plan::Plan;
-use successor::Successor;
 
 /// An open log.
 #[derive(Debug)]
@@ -61,38 +63,39 @@ pub struct Recovered {
     pub superseded_entries: u64,
     /// Bytes that were cut off, and are kept in a `.torn` file beside.
     pub torn_bytes: u64,
+    /// Journal files that were read whole: the last one, unless it was closed, and those without an
+    /// index.
+    pub scanned_files: u64,
+    /// Their bytes.
+    pub scanned_bytes: u64,
 }
 
-/// Opens the log of a data directory, which is then owned by the returned [`Journal`], and gives
-/// every entry that it holds to `on_entry`, in order.
+/// Opens the log of a data directory, which is then owned by the returned [`Journal`].
 ///
 /// # Errors
-/// [`Error::Locked`] when another broker has the directory; [`Error::Corrupt`],
+/// [`Error::Locked`] when another broker has the directory; [`Error::Corrupt`], [`Error::Missing`],
 /// [`Error::NewerFormat`] and [`Error::Foreign`] for files that cannot be served, with nothing
-/// changed on disk; [`Error::Io`], [`Error::Sync`], and what `on_entry` returns.
-pub fn open(
-    storage: Arc<dyn Storage>,
-    settings: Settings,
-    on_entry: &mut dyn FnMut(&Entry) -> Result<(), Error>,
-) -> Result<Opened, Error> {
+/// changed on disk; [`Error::Io`], [`Error::Sync`].
+pub fn open(storage: Arc<dyn Storage>, settings: Settings) -> Result<Opened, Error> {
     let lock = own(&*storage)?;
     make_folder(&*storage)?;
-    let Directory { files, blank, epoch } = Directory::read(&*storage)?;
+    let Directory { files, blank, stray_indexes, epoch } = Directory::read(&storage)?;
     let cluster = files.first().map(|file| file.header.cluster);
     let plan = Plan::of(files, blank)?;
-    let visible = Arc::new(Visible::new(Files::new(Arc::clone(&storage))));
-    let history = History::read(plan.live, &visible, on_entry)?;
+    let files = Files::new(Arc::clone(&storage), settings.points_cache_bytes);
+    let visible = Arc::new(Visible::new(files));
+    let history = History::read(plan.live, &visible)?;
 
     let torn_bytes = match &history.tail {
         Some(tail) => successor::keep_torn(&*storage, tail)?,
         None => 0,
     };
     let identity = successor::identity(cluster, epoch)?;
-    let successor = successor::make(&*storage, &settings, identity, &history, &visible)?;
-    successor::end_old_files(&*storage, &history, &plan.dead)?;
+    let current = successor::make(&*storage, &settings, identity, &history, &visible)?;
+    successor::end_old_files(&*storage, &history, &plan.dead, &stray_indexes)?;
     visible.set_durable_csn(history.newest.csn);
     add(&visible.counters.journal_files, history.files + 1);
-    add(&visible.counters.journal_bytes, history.bytes + successor.file.position());
+    add(&visible.counters.journal_bytes, history.bytes + current.file.position());
 
     let recovered = recovered(identity, &history, torn_bytes);
     if recovered.unclean {
@@ -103,7 +106,7 @@ pub fn open(
             "the last broker did not close its journal; what was not proven durable was written again"
         );
     }
-    start(Parts { storage, settings, lock, visible, successor, identity, history }, recovered)
+    start(Parts { storage, settings, lock, visible, current, identity, history }, recovered)
 }
 
 struct Parts {
@@ -111,27 +114,18 @@ struct Parts {
     settings: Settings,
     lock: Box<dyn StorageLock>,
     visible: Arc<Visible>,
-    successor: Successor,
+    current: Current,
     identity: Identity,
     history: History,
 }
 
 fn start(parts: Parts, recovered: Recovered) -> Result<Opened, Error> {
-    let Parts { storage, settings, lock, visible, successor, identity, history } = parts;
+    let Parts { storage, settings, lock, visible, current, identity, history } = parts;
     let log = Log::new(Arc::clone(&visible));
     let newest = history.newest;
     let proven = history.tail.map_or(newest.csn, |tail| tail.proven.csn);
-    let writer = Writer::new(Start {
-        storage,
-        settings,
-        visible,
-        identity,
-        file: successor.file,
-        file_id: successor.id,
-        newest,
-        proven,
-        lock,
-    });
+    let writer =
+        Writer::new(Start { storage, settings, visible, identity, current, newest, proven, lock });
     let journal = Journal::start(writer, newest.csn)?;
     Ok(Opened { log, journal, recovered })
 }
@@ -147,6 +141,8 @@ fn recovered(identity: Identity, history: &History, torn_bytes: u64) -> Recovere
         unclean: history.tail.as_ref().is_some_and(|tail| !tail.stopped),
         superseded_entries: history.tail.as_ref().map_or(0, |tail| tail.unproven.len() as u64),
         torn_bytes,
+        scanned_files: history.scanned_files,
+        scanned_bytes: history.scanned_bytes,
     }
 }
 

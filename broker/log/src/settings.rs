@@ -21,6 +21,9 @@ pub struct Settings {
     pub preallocate_bytes: u64,
     /// How much of the newest records stays in memory for readers at the tail, in bytes.
     pub tail_bytes: usize,
+    /// How much of the index of sealed files stays in memory, in bytes. Less means that a reader who
+    /// is behind reads more of it from the disk.
+    pub points_cache_bytes: usize,
     /// How long the journal is idle before a checkpoint proves its last entries durable. Until then
     /// a bit that flips in them looks like a write that a power cut tore.
     pub checkpoint_after: Duration,
@@ -40,6 +43,7 @@ impl Default for Settings {
             journal_file_bytes: 128 * 1024 * 1024,
             preallocate_bytes: 16 * 1024 * 1024,
             tail_bytes: 64 * 1024 * 1024,
+            points_cache_bytes: 16 * 1024 * 1024,
             checkpoint_after: Duration::from_millis(25),
             on_fatal: Arc::new(|_| {}),
         }
@@ -52,6 +56,7 @@ impl fmt::Debug for Settings {
             .field("journal_file_bytes", &self.journal_file_bytes)
             .field("preallocate_bytes", &self.preallocate_bytes)
             .field("tail_bytes", &self.tail_bytes)
+            .field("points_cache_bytes", &self.points_cache_bytes)
             .field("checkpoint_after", &self.checkpoint_after)
             .finish_non_exhaustive()
     }

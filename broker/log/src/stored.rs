@@ -1,6 +1,6 @@
 //! What goes into the log and what comes out of it.
 
-use logmill_model::{Csn, ENVELOPE_BYTES, Envelope, Epoch, PartitionId, RecordBatch, Timestamp};
+use logmill_model::{Csn, ENVELOPE_BYTES, Envelope, PartitionId, RecordBatch, Timestamp};
 
 /// A batch at its place. Cloning it copies no records.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,20 +19,6 @@ impl StoredBatch {
     pub fn bytes(&self) -> usize {
         ENVELOPE_BYTES + self.batch.bytes().len()
     }
-}
-
-/// A commit as it was read from the journal at the start. Its batches share a larger buffer with
-/// their neighbours: who keeps a few bytes of them for long copies those.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// Its number.
-    pub csn: Csn,
-    /// The start of the broker that committed it.
-    pub epoch: Epoch,
-    /// When it was sequenced.
-    pub time: Timestamp,
-    /// Its appends, in order.
-    pub appends: Vec<StoredBatch>,
 }
 
 /// A commit to be written. Epoch, shard, checksums of the entry and what it proves about earlier

@@ -7,7 +7,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::StoredBatch;
-use crate::partition::{BatchPlace, Partition};
+use crate::index::EntryPlace;
+use crate::log_file::LogFile;
+use crate::partition::Partition;
 
 /// What a batch costs beyond its own bytes: its place in two queues and its buffer's head.
 const OVERHEAD_BYTES: usize = 256;
@@ -28,11 +30,11 @@ impl TailRing {
     pub(crate) fn push(
         &mut self,
         partition: Arc<Partition>,
-        place: BatchPlace,
+        (file, entry): (&Arc<LogFile>, EntryPlace),
         batch: StoredBatch,
     ) {
         let bytes = OVERHEAD_BYTES + batch.bytes();
-        partition.push(place, batch);
+        partition.push(file, entry, batch);
         self.batches.push_back((partition, bytes));
         self.bytes += bytes;
         while self.bytes > self.bytes_max {

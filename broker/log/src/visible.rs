@@ -5,17 +5,23 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use logmill_model::{Csn, PartitionId};
+use logmill_model::{Csn, Offset, PartitionId};
 
+use crate::Error;
 use crate::files::Files;
+use crate::index::Summary;
+use crate::log_file::LogFile;
 use crate::partition::Partition;
+use crate::span::Span;
 use crate::stats::Counters;
+
+type Partitions = HashMap<PartitionId, Arc<Partition>>;
 
 #[derive(Debug)]
 pub(crate) struct Visible {
-    partitions: RwLock<HashMap<PartitionId, Arc<Partition>>>,
+    partitions: RwLock<Partitions>,
     durable_csn: AtomicU64,
     pub(crate) files: Files,
     pub(crate) counters: Counters,
@@ -31,8 +37,12 @@ impl Visible {
         }
     }
 
+    fn read(&self) -> RwLockReadGuard<'_, Partitions> {
+        self.partitions.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn partition(&self, id: PartitionId) -> Option<Arc<Partition>> {
-        self.partitions.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+        self.read().get(&id).cloned()
     }
 
     pub(crate) fn partition_or_new(&self, id: PartitionId) -> Arc<Partition> {
@@ -43,10 +53,44 @@ impl Visible {
         Arc::clone(partitions.entry(id).or_default())
     }
 
+    /// All partitions with start and end, in order.
+    pub(crate) fn partitions(&self) -> Vec<(PartitionId, Offset, Offset)> {
+        let with_ends = |(id, partition): (&PartitionId, &Arc<Partition>)| {
+            let (start, end) = partition.ends();
+            (*id, start, end)
+        };
+        let mut partitions: Vec<_> = self.read().iter().map(with_ends).collect();
+        partitions.sort_unstable();
+        partitions
+    }
+
     pub(crate) fn forget(&self, id: PartitionId) {
         let partition = self.partitions.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
         if let Some(partition) = partition {
             partition.clear();
+        }
+    }
+
+    /// Shows a sealed file that was found at the start. Files come in the order of their entries.
+    pub(crate) fn show_file(&self, file: &Arc<LogFile>, summary: &Summary) -> Result<(), Error> {
+        for row in &summary.partitions {
+            let (partition, base) = (row.partition, row.base);
+            let shown = self.partition_or_new(partition).push_span(Span::new(row, file));
+            shown.map_err(|end| {
+                let what =
+                    format!("{partition} ends at offset {end}, but a batch begins at {base}");
+                Error::corrupt(&file.path, 0, what)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The file being written, which is shown already, is sealed.
+    pub(crate) fn seal_file(&self, file: &Arc<LogFile>, summary: &Summary) {
+        for row in &summary.partitions {
+            if let Some(partition) = self.partition(row.partition) {
+                partition.seal(row, file);
+            }
         }
     }
 

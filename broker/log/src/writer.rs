@@ -4,6 +4,7 @@
 //! the longer a sync takes, the more entries share the next one, and nobody waits for company. When
 //! it fails, nothing is acknowledged any more, and it never syncs again.
 
+mod current;
 mod group;
 
 use std::collections::VecDeque;
@@ -13,15 +14,15 @@ use std::sync::atomic::Ordering::Relaxed;
 use logmill_model::Csn;
 
 use crate::active_file::{ActiveFile, Identity, Newest};
-use crate::entry::{ALIGNMENT, ENTRY_HEADER_BYTES, EntryHeader, Kind, ROW_BYTES, SealReason};
-use crate::files::FileId;
-use crate::partition::BatchPlace;
+use crate::entry::{ALIGNMENT, ENTRY_HEADER_BYTES, EntryHeader, Kind, SealReason};
+use crate::index::EntryPlace;
 use crate::queue::{Pending, Queue, Work};
 use crate::stats::add;
 use crate::storage::{Storage, StorageLock, SyncSite};
 use crate::tail::TailRing;
 use crate::visible::Visible;
 use crate::{Error, Settings};
+pub(crate) use current::Current;
 use group::Group;
 
 /// What recovery hands to the writer.
@@ -31,8 +32,7 @@ pub(crate) struct Start {
     pub(crate) settings: Settings,
     pub(crate) visible: Arc<Visible>,
     pub(crate) identity: Identity,
-    pub(crate) file: ActiveFile,
-    pub(crate) file_id: FileId,
+    pub(crate) current: Current,
     pub(crate) newest: Newest,
     pub(crate) proven: Csn,
     pub(crate) lock: Box<dyn StorageLock>,
@@ -44,8 +44,7 @@ pub(crate) struct Writer {
     settings: Settings,
     visible: Arc<Visible>,
     identity: Identity,
-    file: ActiveFile,
-    file_id: FileId,
+    current: Current,
     /// The newest commit that was given its place, durable or not.
     newest: Newest,
     /// The newest commit that something durable in the journal says was durable.
@@ -60,8 +59,7 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn new(start: Start) -> Self {
-        let Start { storage, settings, visible, identity, file, file_id, newest, proven, lock } =
-            start;
+        let Start { storage, settings, visible, identity, current, newest, proven, lock } = start;
         Self {
             queue: Arc::new(Queue::new()),
             tail: TailRing::new(settings.tail_bytes),
@@ -69,8 +67,7 @@ impl Writer {
             settings,
             visible,
             identity,
-            file,
-            file_id,
+            current,
             newest,
             proven,
             in_flight: VecDeque::new(),
@@ -109,7 +106,7 @@ impl Writer {
     fn write_entries(&mut self) -> Result<(), Error> {
         while let Some(next) = self.in_flight.front() {
             let bytes = next.table.entry_bytes().0 as u64;
-            if !self.file.has_room(self.file.position(), bytes) {
+            if !self.current.file.has_room(self.current.file.position(), bytes) {
                 self.roll()?;
             }
             let positions = self.build_group();
@@ -127,8 +124,8 @@ impl Writer {
         let mut positions = Vec::with_capacity(self.in_flight.len());
         for entry in &self.in_flight {
             let (bytes, padding) = entry.table.entry_bytes();
-            let position = self.file.position() + self.group.bytes();
-            if !self.file.has_room(position, bytes as u64) {
+            let position = self.current.file.position() + self.group.bytes();
+            if !self.current.file.has_room(position, bytes as u64) {
                 break;
             }
             let header = EntryHeader {
@@ -143,7 +140,7 @@ impl Writer {
                 durable_csn,
                 table_crc: entry.table.crc,
             };
-            let (head, entry_crc) = header.encode(self.file.salt());
+            let (head, entry_crc) = header.encode(self.current.file.salt());
             self.group.gather(&head);
             self.group.gather(&entry.table.bytes);
             entry.appends.iter().for_each(|append| self.group.push_batch(append.batch.bytes()));
@@ -156,8 +153,8 @@ impl Writer {
 
     fn write_group(&mut self) -> Result<(), Error> {
         let proven = self.visible.durable_csn();
-        self.file.write_commits(&self.group.slices(), self.group.bytes())?;
-        self.file.sync(SyncSite::GROUP)?;
+        self.current.file.write_commits(&self.group.slices(), self.group.bytes())?;
+        self.current.file.sync(SyncSite::GROUP)?;
         self.proven = proven;
         Ok(())
     }
@@ -165,25 +162,12 @@ impl Writer {
     /// Shows the entries to readers. They are durable.
     fn publish(&mut self, positions: &[u64]) {
         for (entry, position) in self.in_flight.iter_mut().zip(positions) {
-            let rows_at = position + ENTRY_HEADER_BYTES as u64;
-            let mut batch_at = rows_at + entry.table.bytes.len() as u64;
-            let appends = std::mem::take(&mut entry.appends);
-            let row_positions = (rows_at..).step_by(ROW_BYTES);
-            for ((append, row), row_at) in
-                appends.into_iter().zip(entry.table.rows()).zip(row_positions)
-            {
-                let place = BatchPlace {
-                    base: append.envelope.base_offset,
-                    last_delta: append.envelope.last_delta,
-                    file: self.file_id,
-                    row_at: position_in_index(row_at),
-                    row_crc: crc32c::crc32c(row),
-                    batch_at: position_in_index(batch_at),
-                    bytes: append.envelope.bytes,
-                };
-                batch_at += u64::from(append.envelope.bytes);
+            let bytes = u32::try_from(entry.table.entry_bytes().0);
+            let place = EntryPlace::new(*position, bytes.expect("at most COMMIT_BYTES_MAX"));
+            for append in std::mem::take(&mut entry.appends) {
+                self.current.add(append.partition, place, &append.envelope);
                 let partition = self.visible.partition_or_new(append.partition);
-                self.tail.push(partition, place, append);
+                self.tail.push(partition, (&self.current.shown, place), append);
             }
         }
         self.visible.set_durable_csn(self.newest.csn);
@@ -220,23 +204,25 @@ impl Writer {
             self.newest.csn.next(),
             None,
         )?;
-        self.seal(SealReason::Rolled)?;
         tracing::debug!(path = next.path(), "a new journal file");
-        self.file_id = self.visible.files.add(next.path());
         let counters = &self.visible.counters;
         add(&counters.journal_files, 1);
         add(&counters.journal_bytes, next.position());
-        self.file = next;
+        let next = Current::new(next, self.newest, &self.visible);
+        self.seal(SealReason::Rolled)?;
+        self.current = next;
         Ok(())
     }
 
     fn seal(&mut self, reason: SealReason) -> Result<(), Error> {
-        self.write_mark(Kind::Seal(reason), SyncSite::SEAL)
+        self.write_mark(Kind::Seal(reason), SyncSite::SEAL)?;
+        self.current.end(reason, self.newest, &*self.storage, &self.visible);
+        Ok(())
     }
 
     fn write_mark(&mut self, kind: Kind, site: SyncSite) -> Result<(), Error> {
         let durable = self.visible.durable_csn();
-        self.file.write_mark(kind, self.newest, durable, site)?;
+        self.current.file.write_mark(kind, self.newest, durable, site)?;
         self.visible.counters.journal_bytes.fetch_add(ENTRY_HEADER_BYTES as u64, Relaxed);
         self.proven = durable;
         Ok(())
@@ -249,9 +235,4 @@ impl Drop for Writer {
         self.in_flight.clear();
         self.queue.stop();
     }
-}
-
-/// A position as the index has it.
-pub(crate) fn position_in_index(position: u64) -> u32 {
-    u32::try_from(position).expect("a file is at most JOURNAL_FILE_BYTES_MAX and one entry")
 }

@@ -8,7 +8,8 @@ mod harness;
 use std::time::Duration;
 
 use harness::{
-    Running, Snapshot, entries_of, newest_file, partition, restored, settings, snapshot,
+    Running, Snapshot, entries_of, is_index, newest_file, partition, restored, settings, snapshot,
+    without_indexes,
 };
 use logmill_log::faulty::FaultyStorage;
 use logmill_log::storage::SyncSite;
@@ -33,12 +34,12 @@ fn refusal(snapshot: &Snapshot) -> Error {
 }
 
 #[test]
-fn a_bit_flipped_below_what_is_proven_durable_is_refused_with_its_place() {
+fn a_bit_flipped_in_a_file_that_is_scanned_is_refused_with_its_place_if_it_was_durable() {
     let clean = history(|running| running.close().unwrap());
     let unclean = history(Running::drop_journal);
     // The newest file of a clean stop ends with a seal, which proves all before it, but not itself;
     // that of an unclean one with a commit that nothing proves.
-    for snapshot in [clean, unclean] {
+    for snapshot in [clean, unclean].map(|snapshot| without_indexes(&snapshot)) {
         for (path, bytes) in &snapshot {
             let (entries, end) = entries_of(bytes);
             let is_newest = *path == newest_file(&snapshot);
@@ -58,20 +59,31 @@ fn a_bit_flipped_below_what_is_proven_durable_is_refused_with_its_place() {
     }
 }
 
+/// A file with an index is not scanned at the start: what is wrong in it is found by who reads it.
 #[test]
 fn a_flipped_bit_anywhere_never_alters_what_is_read() {
-    let snapshot = history(Running::drop_journal);
-    for (path, bytes) in &snapshot {
-        let (_, end) = entries_of(bytes);
-        for at in (0..end.min(bytes.len())).step_by(29) {
-            let mut bad = snapshot.clone();
-            bad.get_mut(path).unwrap()[at] ^= 1 << (at % 8);
-            if let Ok(running) = Running::open(&restored(&bad), settings()) {
-                running.check().unwrap();
+    let mut found = 0;
+    for snapshot in [history(Running::drop_journal), history(|running| running.close().unwrap())] {
+        for (path, bytes) in snapshot.iter().filter(|(path, _)| !is_index(path)) {
+            let (_, end) = entries_of(bytes);
+            for at in (0..end.min(bytes.len())).step_by(29) {
+                let mut bad = snapshot.clone();
+                bad.get_mut(path).unwrap()[at] ^= 1 << (at % 8);
+                let Ok(running) = Running::open(&restored(&bad), settings()) else { continue };
                 assert!(running.recovered.last_csn >= Csn(COMMITS - 1), "bit at {at} of {path}");
+                match running.check_what_is_read(running.recovered.last_csn) {
+                    Ok(()) => {}
+                    Err(Error::Corrupt { path: told, position, .. }) => {
+                        assert_eq!(&told, path);
+                        assert!(position <= at as u64, "{position} is told for {at}");
+                        found += 1;
+                    }
+                    Err(other) => panic!("bit at {at} of {path}: {other}"),
+                }
             }
         }
     }
+    assert!(found > 100, "{found} were found by reading");
 }
 
 #[test]
@@ -102,7 +114,7 @@ fn a_read_from_disk_verifies_what_it_hands_out() {
     running.run(COMMITS, 1);
     let good = running.log.read(partition(0), Offset(0), 1 << 20).unwrap();
     let snapshot = snapshot(&storage);
-    for (path, bytes) in &snapshot {
+    for (path, bytes) in snapshot.iter().filter(|(path, _)| !is_index(path)) {
         for at in (4096..entries_of(bytes).1).step_by(11) {
             let mut bad = bytes.clone();
             bad[at] ^= 1 << (at % 8);
@@ -121,19 +133,25 @@ fn a_read_from_disk_verifies_what_it_hands_out() {
 }
 
 #[test]
-fn a_missing_file_is_refused() {
-    let snapshot = history(Running::drop_journal);
-    let paths: Vec<&String> = snapshot.keys().collect();
-    assert!(paths.len() > 3);
-    for missing in &paths[..paths.len() - 1] {
-        let mut without = snapshot.clone();
-        without.remove(*missing);
-        assert!(matches!(refusal(&without), Error::Corrupt { .. }), "without {missing}");
+fn a_missing_file_is_refused_with_the_entries_that_are_missing() {
+    let all = history(Running::drop_journal);
+    for snapshot in [&all, &without_indexes(&all)] {
+        let paths: Vec<&String> = snapshot.keys().filter(|path| !is_index(path)).collect();
+        assert!(paths.len() > 3);
+        let first = |path: &str| path["journal/".len()..][..20].parse().map(Csn).unwrap();
+        for (at, missing) in paths.iter().enumerate() {
+            let mut without = snapshot.clone();
+            without.remove(*missing);
+            let error = refusal(&without);
+            assert!(error.to_string().contains("restore it from a backup"), "{error}");
+            let Error::Missing { first: told, last, path, .. } = error else { panic!("{error}") };
+            assert_eq!(told, first(missing), "without {missing}");
+            match paths.get(at + 1) {
+                Some(next) => assert_eq!((last, &path), (Some(Csn(first(next).0 - 1)), *next)),
+                None => assert_eq!((last, &path), (None, paths[at - 1])),
+            }
+        }
     }
-    let mut without = snapshot.clone();
-    without.remove(*paths.last().unwrap());
-    let error = refusal(&without).to_string();
-    assert!(error.contains("the next one is missing"), "{error}");
 }
 
 #[test]

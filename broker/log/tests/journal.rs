@@ -19,7 +19,7 @@ fn what_is_appended_is_read_back_after_a_clean_stop() {
     let mut running = Running::open(&storage, settings()).unwrap();
     assert_eq!(running.recovered.epoch, Epoch(1));
     assert_eq!(running.run(300, 10).len(), 300);
-    running.check_reads(&running.ends).unwrap();
+    running.check_reads(Csn(300)).unwrap();
     assert!(running.log.stats().journal_files > 5, "the history rolls over");
     running.close().unwrap();
 
@@ -32,7 +32,7 @@ fn what_is_appended_is_read_back_after_a_clean_stop() {
     assert_eq!(again.recovered.last_time, Timestamp(1300));
     again.check().unwrap();
     assert_eq!(again.run(50, 3).len(), 50);
-    again.check_reads(&again.ends).unwrap();
+    again.check_reads(Csn(350)).unwrap();
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn the_same_history_lies_on_a_real_disk() {
     let open = || Arc::new(DiskStorage::open(directory.path()).unwrap());
     let mut running = Running::open_on(open(), settings()).unwrap();
     assert_eq!(running.run(300, 10).len(), 300);
-    running.check_reads(&running.ends).unwrap();
+    running.check_reads(Csn(300)).unwrap();
     running.drop_journal();
     let mut again = Running::open_on(open(), settings()).unwrap();
     assert!(again.recovered.unclean);
@@ -63,7 +63,9 @@ fn starts_without_a_commit_leave_no_files_behind() {
             running.close().unwrap();
         }
     }
-    assert_eq!(storage.paths().len(), 1);
+    let files = storage.paths();
+    assert_eq!(files.iter().filter(|path| !harness::is_index(path)).count(), 1, "{files:?}");
+    assert!(files.len() <= 2, "{files:?}");
 }
 
 #[test]

@@ -24,12 +24,12 @@ fn entries_that_nothing_proves_are_written_again_and_stay() {
         first.check_against(&acked, &seen).unwrap();
         assert!(first.recovered.unclean);
         superseded += first.recovered.superseded_entries;
-        let (last, ends) = (first.recovered.last_csn, first.ends.clone());
+        let last = first.recovered.last_csn;
         first.drop_journal();
         storage.power_cut(mix(seed, 2));
         let second = Running::open(&storage, settings()).unwrap();
         assert_eq!(second.recovered.last_csn, last, "seed {seed}: what was shown is gone");
-        second.check_reads(&ends).unwrap();
+        second.check().unwrap();
     }
     assert!(superseded > SEEDS / 2, "{superseded} entries were unproven");
 }
@@ -45,9 +45,10 @@ fn many_crashes_in_a_row_lose_nothing() {
             let random = mix(seed, round);
             storage.stop_at_operation(1 + random % 40, random);
             if let Ok(mut running) = Running::open(&storage, settings()) {
-                running.check_against(&acked, &seen).unwrap_or_else(|what| {
-                    panic!("seed {seed}, round {round}: {what}");
-                });
+                let checked = running.check_against(&acked, &seen);
+                if !storage.has_stopped() {
+                    checked.unwrap_or_else(|what| panic!("seed {seed}, round {round}: {what}"));
+                }
                 acked.extend(running.run(20, 1 + random % 5));
                 seen.extend(running.seen());
                 running.drop_journal();

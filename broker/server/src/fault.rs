@@ -31,6 +31,7 @@ pub(crate) fn of_engine(error: &EngineError) -> Fault {
         EngineError::Unreadable { .. } => ErrorCode::Corrupt,
         EngineError::ShuttingDown => ErrorCode::ShuttingDown,
         EngineError::Log(_)
+        | EngineError::UnreadableState { .. }
         | EngineError::Wasm(_)
         | EngineError::Io { .. }
         | EngineError::Panicked(_) => ErrorCode::Internal,

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use logmill_log::{Entry, NewEntry, StoredBatch};
+use logmill_log::{NewEntry, StoredBatch};
 use logmill_model::internal::{CatalogRecord, CursorRecord, SegmentsRecord};
 use logmill_model::{
     Append, Commit, Csn, Envelope, Error, LaneId, Offset, PartitionId, Precondition, RecordBatch,
@@ -81,16 +81,14 @@ impl Default for Judge {
 }
 
 impl Judge {
-    /// Takes in an entry that was found in the log.
-    pub(crate) fn recover(&mut self, entry: &Entry) -> Result<Changes, Error> {
-        let mut changes = Changes::default();
-        for stored in &entry.appends {
-            changes.read(stored.partition, &stored.batch)?;
-            self.ends.insert(stored.partition, stored.envelope.end_offset());
-        }
-        self.apply(&changes);
-        (self.last_csn, self.last_time) = (entry.csn, entry.time);
-        Ok(changes)
+    /// Takes in where a partition ends in the log; says whether there is such a partition.
+    pub(crate) fn set_end(&mut self, partition: PartitionId, end: Offset) -> bool {
+        self.ends.get_mut(&partition).map(|it| *it = end).is_some()
+    }
+
+    /// Takes in the log's newest commit.
+    pub(crate) fn go_on_after(&mut self, csn: Csn, time: Timestamp) {
+        (self.last_csn, self.last_time) = (csn, time);
     }
 
     pub(crate) fn last_csn(&self) -> Csn {
@@ -183,7 +181,9 @@ impl Judge {
         StoredBatch { partition, envelope, batch }
     }
 
-    fn apply(&mut self, changes: &Changes) {
+    /// Takes in what internal records say. Those of the catalog that it is told of at the start come
+    /// before those of other topics.
+    pub(crate) fn apply(&mut self, changes: &Changes) {
         for record in &changes.catalog {
             match self.catalog.apply(record) {
                 Some(PartitionChange::Created(topic, partitions)) => {

@@ -21,7 +21,7 @@ fn find_headers<B>(
     mut position: u64,
     mut visit: impl FnMut(&EntryHeader) -> ControlFlow<B>,
 ) -> Result<Option<B>, Error> {
-    let mut window = file.window();
+    let mut window = file.window()?;
     loop {
         let bytes = window.at(position, ENTRY_HEADER_BYTES)?;
         if bytes.len() < ENTRY_HEADER_BYTES {
@@ -64,9 +64,12 @@ pub(super) fn proof_of_durability(
     })
 }
 
-/// Whether a superseding file has all that it supersedes: its completion record is there, or
-/// something that was written after it.
+/// Whether a superseding file has all that it supersedes: it is sealed, or its completion record is
+/// there, or something that was written after it.
 pub(super) fn is_complete(file: &JournalFile) -> Result<bool, Error> {
+    if file.summary()?.is_some() {
+        return Ok(true);
+    }
     let complete = find_headers(file, FILE_HEADER_BYTES as u64, |header| {
         if header.kind == Kind::Recovered || header.epoch == file.header.epoch {
             ControlFlow::Break(())

@@ -1,16 +1,18 @@
-//! Reads all that is live, in order, and finds where it ends. Changes nothing on disk.
+//! Goes through all that is live, in order, and finds where it ends. Changes nothing on disk.
 
-use logmill_model::Csn;
+use std::collections::VecDeque;
 
+use super::continuity::check_continuity;
 use super::directory::JournalFile;
 use super::evidence::proof_of_durability;
+use super::file_read::{Contents, End, FileRead};
+use super::new_indexes::NewIndexes;
 use super::placed::Placed;
 use super::plan::Live;
-use super::scan::{Next, Scan};
+use crate::Error;
 use crate::active_file::Newest;
-use crate::entry::{Kind, SealReason};
+use crate::entry::SealReason;
 use crate::visible::Visible;
-use crate::{Entry, Error};
 
 /// What the journal holds.
 #[derive(Default)]
@@ -23,9 +25,14 @@ pub(super) struct History {
     pub(super) unsealed: Vec<Unsealed>,
     /// Paths of files in which no commit is live.
     pub(super) empty: Vec<String>,
+    /// Indexes that were missing or bad.
+    pub(super) new_indexes: NewIndexes,
     /// Files with commits, and their bytes.
     pub(super) files: u64,
     pub(super) bytes: u64,
+    /// Files that were read whole, and their bytes.
+    pub(super) scanned_files: u64,
+    pub(super) scanned_bytes: u64,
 }
 
 /// The end of the journal.
@@ -38,7 +45,7 @@ pub(super) struct Tail {
     /// Whether the file holds any proven commit.
     pub(super) has_proven: bool,
     /// Whole commits that nothing proves durable.
-    pub(super) unproven: Vec<Placed>,
+    pub(super) unproven: VecDeque<Placed>,
     /// Where the proven ones end, and where the whole ones do.
     pub(super) proven_end: u64,
     pub(super) whole_end: u64,
@@ -51,47 +58,25 @@ pub(super) struct Unsealed {
     pub(super) position: u64,
 }
 
-/// How a file ends.
-enum End {
-    Sealed(SealReason),
-    /// A newer file replaces what follows.
-    Replaced {
-        sealed: bool,
-    },
-    /// Nothing whole follows.
-    Bad(String),
-}
-
-/// What was read of one file.
-struct FileRead {
-    commits: Vec<Placed>,
-    end: End,
-    position: u64,
-    newest: Newest,
-    durable_csn: Csn,
-}
-
-type OnEntry<'a> = &'a mut dyn FnMut(&Entry) -> Result<(), Error>;
-
 impl History {
-    /// Reads the live files, giving each entry to `on_entry`, and shows readers what is proven.
-    pub(super) fn read(
-        live: Vec<Live>,
-        visible: &Visible,
-        on_entry: OnEntry<'_>,
-    ) -> Result<Self, Error> {
+    /// Reads the live files, and shows readers what is proven.
+    pub(super) fn read(live: Vec<Live>, visible: &Visible) -> Result<Self, Error> {
         let mut history = Self::default();
         let mut live = live.into_iter();
         while let Some(Live { file, until }) = live.next() {
-            check_first(&file, history.newest)?;
+            check_continuity(&file, history.newest)?;
             let before = history.newest;
-            let read = read_file(&file, until, before, on_entry)?;
+            let mut read = FileRead::of(&file, until, before)?;
             history.newest = read.newest;
+            if let Contents::Index(_) = read.contents {
+                history.scanned_files += 1;
+                history.scanned_bytes += read.position;
+            }
             match &read.end {
-                End::Replaced { sealed } => {
-                    history.add_file(&file.path, &read.commits, read.position, visible)?;
+                End::Replaced(seal) => {
+                    let (newest, position, sealed) = (read.newest, read.position, seal.is_some());
+                    history.add_file(&file, &mut read, before, visible)?;
                     if !sealed {
-                        let (newest, position) = (read.newest, read.position);
                         history.unsealed.push(Unsealed { file, newest, position });
                     }
                 }
@@ -99,12 +84,10 @@ impl History {
                     history.end(file, read, before, visible)?;
                 }
                 End::Sealed(_) if live.len() == 0 => {
-                    let what = "the file is sealed, and the next one is missing";
-                    return Err(Error::corrupt(&file.path, read.position, what));
+                    let (first, path) = (read.newest.csn.next(), file.path);
+                    return Err(Error::Missing { first, last: None, place: "after", path });
                 }
-                End::Sealed(_) => {
-                    history.add_file(&file.path, &read.commits, read.position, visible)?;
-                }
+                End::Sealed(_) => history.add_file(&file, &mut read, before, visible)?,
                 End::Bad(what) => {
                     check_torn(&file, &read, what)?;
                     for later in live.by_ref() {
@@ -117,21 +100,32 @@ impl History {
         Ok(history)
     }
 
+    /// Shows readers the proven commits of a file.
     fn add_file(
         &mut self,
-        path: &str,
-        commits: &[Placed],
-        bytes: u64,
+        file: &JournalFile,
+        read: &mut FileRead,
+        before: Newest,
         visible: &Visible,
     ) -> Result<(), Error> {
-        if commits.is_empty() {
-            self.empty.push(path.to_owned());
+        if read.proven.csn == before.csn {
+            self.empty.push(file.path.clone());
             return Ok(());
         }
-        let id = visible.files.add(path);
+        let seal = read.seal(before);
+        let summary = match read.take_contents() {
+            Contents::Summary(summary) => summary,
+            Contents::Index(index) => {
+                let (summary, bytes) = index.finish(file.header.salt, file.header.first, seal);
+                self.new_indexes.push(&file.path, bytes);
+                summary
+            }
+        };
+        let shown = visible.files.add(&file.path, file.header);
+        shown.set_seal(seal);
         self.files += 1;
-        self.bytes += bytes;
-        commits.iter().try_for_each(|commit| commit.show(visible, id, commit.position))
+        self.bytes += seal.end;
+        visible.show_file(&shown, &summary)
     }
 
     /// The next file's header was made ahead, and nothing was written to it: this one is the last.
@@ -152,88 +146,21 @@ impl History {
     fn end(
         &mut self,
         file: JournalFile,
-        read: FileRead,
+        mut read: FileRead,
         before: Newest,
         visible: &Visible,
     ) -> Result<(), Error> {
-        let mut proven = read.commits;
-        let count = proven.partition_point(|commit| commit.newest.csn <= read.durable_csn);
-        let unproven = proven.split_off(count);
-        let proven_end = unproven.first().map_or(read.position, |commit| commit.position);
-        let tail = Tail {
+        self.add_file(&file, &mut read, before, visible)?;
+        self.tail = Some(Tail {
             stopped: matches!(read.end, End::Sealed(_)),
-            proven: proven.last().map_or(before, |commit| commit.newest),
-            has_proven: !proven.is_empty(),
-            unproven,
-            proven_end,
+            proven: read.proven,
+            has_proven: read.proven.csn > before.csn,
+            proven_end: read.proven_end(),
             whole_end: read.position,
+            unproven: read.unproven,
             file,
-        };
-        self.add_file(&tail.file.path, &proven, proven_end, visible)?;
-        self.tail = Some(tail);
+        });
         Ok(())
-    }
-}
-
-fn check_first(file: &JournalFile, newest: Newest) -> Result<(), Error> {
-    let (first, expected) = (file.header.first, newest.csn.next());
-    if first > expected {
-        let what = format!("entries {expected} to before {first} are missing: a file is gone");
-        return Err(Error::corrupt(&file.path, 0, what));
-    }
-    if first < expected {
-        let what = format!("it begins at entry {first}, which an older file has");
-        return Err(Error::foreign(&file.path, what));
-    }
-    Ok(())
-}
-
-fn read_file(
-    file: &JournalFile,
-    until: Option<Csn>,
-    before: Newest,
-    on_entry: OnEntry<'_>,
-) -> Result<FileRead, Error> {
-    let mut scan = Scan::new(file, before);
-    let mut commits = Vec::new();
-    let end = loop {
-        if until == Some(scan.newest().csn.next()) {
-            break End::Replaced { sealed: is_sealed(&mut scan)? };
-        }
-        match scan.next()? {
-            Next::Commit(commit) => {
-                on_entry(&commit.entry)?;
-                commits.push(commit.placed);
-            }
-            Next::Mark(Kind::Seal(reason)) => break End::Sealed(reason),
-            Next::Mark(_) => {}
-            Next::Bad(what) => break End::Bad(what),
-        }
-    };
-    if let Some(until) = until
-        && !matches!(end, End::Replaced { .. })
-    {
-        let next = scan.newest().csn.next();
-        let what = format!("entries {next} to before {until} are missing");
-        return Err(Error::corrupt(&file.path, scan.position(), what));
-    }
-    Ok(FileRead {
-        commits,
-        end,
-        position: scan.position(),
-        newest: scan.newest(),
-        durable_csn: scan.durable_csn(),
-    })
-}
-
-/// Reads the marks behind the last live commit of a file.
-fn is_sealed(scan: &mut Scan<'_>) -> Result<bool, Error> {
-    loop {
-        match scan.peek()? {
-            Some(Kind::Seal(_)) => return Ok(true),
-            Some(Kind::Checkpoint | Kind::Recovered) => _ = scan.next()?,
-            Some(Kind::Commit | Kind::Block | Kind::Coverage) | None => return Ok(false),
-        }
     }
 }
 

@@ -1,85 +1,36 @@
-//! Where a recovered commit lies, so that readers can be shown it there, or where it is copied to.
+//! A recovered commit and where it lies, so that it can be shown there, or where it is copied to.
 
-use logmill_model::{Envelope, Offset, PartitionId};
-
-use crate::Error;
 use crate::active_file::Newest;
-use crate::entry::{ENTRY_HEADER_BYTES, Head, ROW_BYTES};
-use crate::files::FileId;
-use crate::partition::BatchPlace;
-use crate::visible::Visible;
-use crate::writer::position_in_index;
+use crate::entry::{Head, Row};
+use crate::index::{EntryPlace, IndexBuilder};
 
 pub(super) struct Placed {
     pub(super) newest: Newest,
     pub(super) position: u64,
     pub(super) length: u32,
-    appends: Vec<PlacedAppend>,
-}
-
-/// Positions are in the entry.
-struct PlacedAppend {
-    partition: PartitionId,
-    base: Offset,
-    last_delta: u32,
-    row_at: u64,
-    row_crc: u32,
-    batch_at: u64,
-    bytes: u32,
+    pub(super) rows: Vec<Row>,
 }
 
 impl Placed {
-    /// The commit of this head, which lies at `position` with these bytes.
-    pub(super) fn new(position: u64, head: &Head, bytes: &[u8]) -> Self {
-        let table = bytes[ENTRY_HEADER_BYTES..].chunks_exact(ROW_BYTES);
-        let row_positions = (ENTRY_HEADER_BYTES as u64..).step_by(ROW_BYTES);
-        let places = table.zip(row_positions).zip(head.batch_positions());
-        let place = |(row, ((raw, row_at), batch_at)): (&crate::entry::Row, _)| {
-            let Envelope { base_offset, last_delta, bytes, .. } = row.envelope;
-            PlacedAppend {
-                partition: row.partition,
-                base: base_offset,
-                last_delta,
-                row_at,
-                row_crc: crc32c::crc32c(raw),
-                batch_at: batch_at as u64,
-                bytes,
-            }
-        };
-        Self {
-            newest: Newest {
-                csn: head.header.csn,
-                entry_crc: head.entry_crc,
-                time: head.header.time,
-            },
-            position,
-            length: head.header.length,
-            appends: head.rows.iter().zip(places).map(place).collect(),
-        }
+    /// The commit of this head, which lies at `position`.
+    pub(super) fn new(position: u64, head: Head) -> Self {
+        let Head { header, entry_crc, rows, .. } = head;
+        let newest = Newest { csn: header.csn, entry_crc, time: header.time };
+        Self { newest, position, length: header.length, rows }
     }
 
-    /// Shows readers the commit, at `position` of a file.
-    pub(super) fn show(&self, visible: &Visible, file: FileId, position: u64) -> Result<(), Error> {
-        for append in &self.appends {
-            let partition = visible.partition_or_new(append.partition);
-            if append.base < partition.end() {
-                let what = format!(
-                    "{} ends at offset {}, but a batch begins at {}",
-                    append.partition,
-                    partition.end(),
-                    append.base
-                );
-                return Err(Error::corrupt(&visible.files.path(file), position, what));
+    /// Adds its batches to the index of its file; fails when one begins below the end of another.
+    pub(super) fn index(&self, index: &mut IndexBuilder) -> Result<(), String> {
+        let place = EntryPlace::new(self.position, self.length);
+        for Row { partition, envelope } in &self.rows {
+            let end = index.partition(*partition).map_or(envelope.base_offset, |it| it.end);
+            if envelope.base_offset < end {
+                let base = envelope.base_offset;
+                return Err(format!(
+                    "{partition} ends at offset {end}, but a batch begins at {base}"
+                ));
             }
-            partition.push_place(BatchPlace {
-                base: append.base,
-                last_delta: append.last_delta,
-                file,
-                row_at: position_in_index(position + append.row_at),
-                row_crc: append.row_crc,
-                batch_at: position_in_index(position + append.batch_at),
-                bytes: append.bytes,
-            });
+            index.add(*partition, place, envelope);
         }
         Ok(())
     }

@@ -4,11 +4,11 @@ use logmill_model::Csn;
 
 use super::directory::JournalFile;
 use super::placed::Placed;
-use super::window::Window;
+use crate::Error;
 use crate::active_file::Newest;
-use crate::entry::{DecodedHead, ENTRY_HEADER_BYTES, EntryHeader, Head, Kind};
+use crate::entry::{Head, Kind};
 use crate::file_header::FILE_HEADER_BYTES;
-use crate::{Entry, Error};
+use crate::window::Window;
 
 /// Reads one file.
 pub(super) struct Scan<'a> {
@@ -21,15 +21,9 @@ pub(super) struct Scan<'a> {
     recovered: bool,
 }
 
-/// A commit and where it lies.
-pub(super) struct Commit {
-    pub(super) entry: Entry,
-    pub(super) placed: Placed,
-}
-
 /// What comes next in a file.
 pub(super) enum Next {
-    Commit(Commit),
+    Commit(Placed),
     Mark(Kind),
     /// Nothing whole lies at the position.
     Bad(String),
@@ -37,15 +31,15 @@ pub(super) enum Next {
 
 impl<'a> Scan<'a> {
     /// Begins behind the file's header. `newest` is the last commit of the files before it.
-    pub(super) fn new(file: &'a JournalFile, newest: Newest) -> Self {
-        Self {
+    pub(super) fn new(file: &'a JournalFile, newest: Newest) -> Result<Self, Error> {
+        Ok(Self {
             file,
-            window: file.window(),
+            window: file.window()?,
             position: FILE_HEADER_BYTES as u64,
             newest,
             durable_csn: Csn(file.header.first.0.saturating_sub(1)),
             recovered: file.header.supersedes.is_none(),
-        }
+        })
     }
 
     pub(super) fn position(&self) -> u64 {
@@ -65,7 +59,7 @@ impl<'a> Scan<'a> {
     pub(super) fn next(&mut self) -> Result<Next, Error> {
         let head = match self.head()? {
             Ok(head) => head,
-            Err(what) => return Ok(Next::Bad(what)),
+            Err(what) => return Ok(Next::Bad(what.to_owned())),
         };
         if matches!(head.header.kind, Kind::Block | Kind::Coverage) {
             return Err(self.corrupt("a journal has no entry of a segment".to_owned()));
@@ -81,15 +75,14 @@ impl<'a> Scan<'a> {
         if bytes.len() < length {
             return Ok(Next::Bad("the file ends within the entry".to_owned()));
         }
-        let appends = match head.batches(&bytes.slice(..length)) {
-            Ok(appends) => appends,
-            Err(what) => return Ok(Next::Bad(what)),
-        };
-        let placed = Placed::new(self.position, &head, &bytes);
-        let EntryHeader { csn, epoch, time, .. } = head.header;
-        self.newest = placed.newest;
+        if let Err(what) = head.batches(&bytes.slice(..length)) {
+            return Ok(Next::Bad(what));
+        }
+        let position = self.position;
         self.accept(&head);
-        Ok(Next::Commit(Commit { entry: Entry { csn, epoch, time, appends }, placed }))
+        let placed = Placed::new(position, head);
+        self.newest = placed.newest;
+        Ok(Next::Commit(placed))
     }
 
     /// What lies at the position, if it is whole; it is not judged.
@@ -97,19 +90,8 @@ impl<'a> Scan<'a> {
         Ok(self.head()?.ok().map(|head| head.header.kind))
     }
 
-    fn head(&mut self) -> Result<Result<Head, String>, Error> {
-        let mut needs = ENTRY_HEADER_BYTES;
-        loop {
-            let bytes = self.window.at(self.position, needs)?;
-            match Head::decode(&bytes, self.file.header.salt) {
-                DecodedHead::Head(head) => return Ok(Ok(head)),
-                DecodedHead::Bad(what) => return Ok(Err(what.to_owned())),
-                DecodedHead::Needs(_) if bytes.len() < needs => {
-                    return Ok(Err("the file ends within the entry".to_owned()));
-                }
-                DecodedHead::Needs(more) => needs = more,
-            }
-        }
+    fn head(&mut self) -> Result<Result<Head, &'static str>, Error> {
+        self.window.head(self.position, self.file.header.salt)
     }
 
     fn accept(&mut self, head: &Head) {
@@ -146,7 +128,7 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    fn corrupt(&self, what: String) -> Error {
+    pub(super) fn corrupt(&self, what: impl Into<String>) -> Error {
         Error::corrupt(&self.file.path, self.position, what)
     }
 }

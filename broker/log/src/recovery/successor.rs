@@ -19,22 +19,23 @@ use logmill_model::{ClusterId, Epoch};
 use super::directory::{JournalFile, SHARD};
 use super::history::{History, Tail};
 use super::placed::Placed;
-use super::window::Window;
 use crate::active_file::{ActiveFile, Identity, Newest, seal_superseded};
-use crate::entry::{ENTRY_HEADER_BYTES, EntryHeader, Kind};
+use crate::entry::{ENTRY_HEADER_BYTES, EntryHeader, Kind, Row};
 use crate::file_name::{FOLDER, TORN_SUFFIX};
-use crate::files::FileId;
+use crate::index::EntryPlace;
 use crate::layout::array_at;
 use crate::storage::{Storage, SyncSite};
 use crate::visible::Visible;
-use crate::{Error, Settings};
+use crate::window::Window;
+use crate::writer::Current;
+use crate::{Error, Settings, index_file};
 
 /// What one write of the torn bytes takes.
 const CHUNK_BYTES: usize = 1024 * 1024;
 
 /// Keeps what follows the whole entries of the tail in a file beside it; returns how much it is.
 pub(super) fn keep_torn(storage: &dyn Storage, tail: &Tail) -> Result<u64, Error> {
-    let mut window = tail.file.window();
+    let mut window = tail.file.window()?;
     let end = window.zeros_from(tail.whole_end)?;
     if tail.stopped || end == tail.whole_end {
         return Ok(0);
@@ -63,12 +64,6 @@ pub(super) fn keep_torn(storage: &dyn Storage, tail: &Tail) -> Result<u64, Error
     Ok(end - tail.whole_end)
 }
 
-/// The new file, and its number for readers.
-pub(super) struct Successor {
-    pub(super) file: ActiveFile,
-    pub(super) id: FileId,
-}
-
 /// Makes the new file, with copies of the unproven entries, and shows those to readers.
 pub(super) fn make(
     storage: &dyn Storage,
@@ -76,15 +71,17 @@ pub(super) fn make(
     identity: Identity,
     history: &History,
     visible: &Visible,
-) -> Result<Successor, Error> {
+) -> Result<Current, Error> {
     let proven = history.tail.as_ref().map_or_else(Newest::default, |tail| tail.proven);
     let first = proven.csn.next();
-    let mut file = ActiveFile::create(storage, settings, identity, first, Some(first))?;
-    let mut copies = Vec::new();
+    let file = ActiveFile::create(storage, settings, identity, first, Some(first))?;
+    let mut current = Current::new(file, proven, visible);
+    let mut positions = Vec::new();
     if let Some(tail) = &history.tail {
-        let mut from = tail.file.window();
+        let mut from = tail.file.window()?;
         for placed in &tail.unproven {
-            copies.push(file.position());
+            let file = &mut current.file;
+            positions.push(file.position());
             let (header, bytes) = read_whole(&tail.file, &mut from, placed)?;
             let header = EntryHeader { durable_csn: proven.csn, ..header };
             let (head, _) = header.encode(file.salt());
@@ -92,14 +89,35 @@ pub(super) fn make(
             file.write_commits(&parts, bytes.len() as u64)?;
         }
     }
-    if !copies.is_empty() {
-        file.sync(SyncSite::COPIES)?;
+    if !positions.is_empty() {
+        current.file.sync(SyncSite::COPIES)?;
     }
-    file.write_mark(Kind::Recovered, history.newest, proven.csn, SyncSite::COMPLETION)?;
-    let id = visible.files.add(file.path());
+    current.file.write_mark(Kind::Recovered, history.newest, proven.csn, SyncSite::COMPLETION)?;
     let unproven = history.tail.iter().flat_map(|tail| &tail.unproven);
-    unproven.zip(copies).try_for_each(|(placed, position)| placed.show(visible, id, position))?;
-    Ok(Successor { file, id })
+    for (placed, position) in unproven.zip(positions) {
+        show_copy(&mut current, EntryPlace::new(position, placed.length), placed, visible)?;
+    }
+    Ok(current)
+}
+
+/// Shows readers a commit that was copied to `place`.
+fn show_copy(
+    current: &mut Current,
+    place: EntryPlace,
+    placed: &Placed,
+    visible: &Visible,
+) -> Result<(), Error> {
+    for Row { partition, envelope } in &placed.rows {
+        let state = visible.partition_or_new(*partition);
+        let (base, end) = (envelope.base_offset, state.end());
+        if base < end {
+            let what = format!("{partition} ends at offset {end}, but a batch begins at {base}");
+            return Err(Error::corrupt(&current.shown.path, u64::from(place.position), what));
+        }
+        current.add(*partition, place, envelope);
+        state.push_place(&current.shown, place, envelope);
+    }
+    Ok(())
 }
 
 /// The header and all bytes of an entry that was read before. A copy of it is the same but for
@@ -125,6 +143,7 @@ pub(super) fn end_old_files(
     storage: &dyn Storage,
     history: &History,
     dead: &[String],
+    stray_indexes: &[String],
 ) -> Result<(), Error> {
     for old in &history.unsealed {
         seal_superseded(storage, &old.file.path, &old.file.header, old.newest, old.position)?;
@@ -136,8 +155,17 @@ pub(super) fn end_old_files(
         let JournalFile { path, header, .. } = &tail.file;
         seal_superseded(storage, path, header, tail.proven, tail.proven_end)?;
     }
+    history.new_indexes.write(storage);
+    for path in stray_indexes {
+        // One that stays is tried again at the next start.
+        let _ = storage.remove(path);
+    }
     // One that a power cut brings back is as dead or empty as before, and goes with the next start.
-    dead.iter().chain(&history.empty).try_for_each(|path| remove(storage, path))
+    for path in dead.iter().chain(&history.empty) {
+        index_file::remove(storage, path);
+        remove(storage, path)?;
+    }
+    Ok(())
 }
 
 fn remove(storage: &dyn Storage, path: &str) -> Result<(), Error> {

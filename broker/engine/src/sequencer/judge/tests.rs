@@ -163,10 +163,21 @@ fn a_recovered_judge_judges_as_the_one_before() {
         first.judge(catalog(&[topic("t", 16, 2)]), NOW).unwrap().entry
     }];
     entries.extend(commits.map(|commit| judge.judge(commit, NOW).unwrap().entry));
-    for NewEntry { csn, time, appends } in entries {
-        let entry = Entry { csn, time, appends, epoch: logmill_model::Epoch(1) };
-        recovered.recover(&entry).unwrap();
+    for internal in [PartitionId::CATALOG, PartitionId::CURSORS] {
+        let appends = entries.iter().flat_map(|entry| &entry.appends);
+        for stored in appends.filter(|stored| stored.partition == internal) {
+            let mut changes = Changes::default();
+            changes.read(internal, &stored.batch).unwrap();
+            recovered.apply(&changes);
+        }
     }
+    for NewEntry { csn, time, appends } in entries {
+        for stored in appends {
+            assert!(recovered.set_end(stored.partition, stored.envelope.end_offset()));
+        }
+        recovered.go_on_after(csn, time);
+    }
+    assert!(!recovered.set_end(partition(16, 5), Offset(1)), "there is no such partition");
     let probes = [to(partition(16, 1), 1), cursor(3, 2), cursor(3, 2), to(partition(16, 5), 1)];
     for probe in probes {
         let (a, b) = (judge.judge(probe.clone(), NOW), recovered.judge(probe, NOW));
