@@ -39,27 +39,9 @@ impl Parts {
     /// The first offset that was appended at this time or later; the end when there is none yet.
     async fn offset_at(&self, partition: PartitionId, time: Timestamp) -> Result<Offset, Error> {
         let log = self.log.clone();
-        tokio::task::spawn_blocking(move || offset_at(&log, partition, time))
+        tokio::task::spawn_blocking(move || log.offset_at(partition, time))
             .await
             .map_err(|_| Error::ShuttingDown)?
-            .map_err(Error::Log)
+            .map_err(Error::from)
     }
-}
-
-/// Times rise with offsets, so that halving the range finds the batch.
-fn offset_at(
-    log: &logmill_log::Log,
-    partition: PartitionId,
-    time: Timestamp,
-) -> Result<Offset, logmill_log::Error> {
-    let (mut low, mut high) = (log.start_offset(partition), log.end_offset(partition));
-    while low < high {
-        let middle = Offset(low.0 + (high.0 - low.0) / 2);
-        match log.read(partition, middle, 1)?.first() {
-            Some(stored) if stored.envelope.append_ts < time => low = stored.envelope.end_offset(),
-            Some(stored) => high = middle.min(stored.envelope.base_offset),
-            None => high = middle,
-        }
-    }
-    Ok(low)
 }
