@@ -65,6 +65,22 @@ impl Catalog {
         }
     }
 
+    /// The records that this is the fold of, without those that later ones have replaced.
+    pub(crate) fn records(&self) -> impl Iterator<Item = CatalogRecord> {
+        let topics = self
+            .topics
+            .iter()
+            .map(|(name, it)| CatalogRecord::Topic(name.clone(), Some((**it).clone())));
+        let deployments = self
+            .deployments
+            .iter()
+            .map(|(name, it)| CatalogRecord::Deployment(name.clone(), Some((**it).clone())));
+        let versions = self.versions.iter().map(|((name, number), it)| {
+            CatalogRecord::Version(name.clone(), *number, Some((**it).clone()))
+        });
+        topics.chain(deployments).chain(versions)
+    }
+
     /// The end of `_catalog` that this catalog stands at.
     pub(crate) fn end(&self) -> Offset {
         self.end

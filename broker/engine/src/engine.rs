@@ -10,6 +10,7 @@ use logmill_log::{Opened, Recovered, Settings};
 use logmill_model::{Csn, Epoch, ShardId};
 use logmill_wasm::Runtime;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::Error;
@@ -19,6 +20,7 @@ use crate::limits::CONTROL_WAIT_MAX;
 use crate::modules::Modules;
 use crate::parts::{Parts, SequencerThread};
 use crate::replay::{Replayed, replay};
+use crate::snapshot::Keeper;
 
 /// What an engine is opened with.
 #[derive(Clone)]
@@ -49,10 +51,14 @@ struct Inner {
     parts: Arc<Parts>,
     modules: Arc<Modules>,
     deployments: Deployments,
+    keeper: Keeper,
     recovered: Recovered,
     started: Instant,
     fatal: watch::Receiver<Option<String>>,
     stopping: AtomicBool,
+    /// Tells tasks in the background to stop.
+    stop: watch::Sender<bool>,
+    background: Mutex<Vec<JoinHandle<()>>>,
     sequencer_thread: Mutex<Option<SequencerThread>>,
 }
 
@@ -91,11 +97,19 @@ impl Engine {
         fatal: watch::Receiver<Option<String>>,
         started: Instant,
     ) -> Result<Self, Error> {
+        let read_bytes = replayed.read_bytes;
         let (parts, recovered, thread) = Parts::start(opened, replayed, options.clock.clone())
             .map_err(|source| Error::Io { what: "can't start a thread".to_owned(), source })?;
         let deployments = Deployments::new(Arc::clone(&parts), Arc::clone(&modules));
+        let storage = Arc::clone(&options.storage);
+        let keeper = Keeper::new(Arc::clone(&parts), storage, recovered.cluster);
+        let (stop, stopped) = watch::channel(false);
+        let background = vec![keeper.start(read_bytes, stopped)];
         let engine = Self(Arc::new(Inner {
             options,
+            keeper,
+            stop,
+            background: Mutex::new(background),
             parts,
             modules,
             deployments,
@@ -234,6 +248,14 @@ impl Engine {
         // A deploy that takes longer finds the door closed.
         let _control = timeout(CONTROL_WAIT_MAX, self.0.deployments.control.lock()).await;
         self.0.deployments.stop().await;
+        self.0.stop.send_replace(true);
+        let background =
+            std::mem::take(&mut *self.0.background.lock().unwrap_or_else(PoisonError::into_inner));
+        for task in background {
+            // One that has panicked has said so; there is nothing to wait for.
+            let _ = task.await;
+        }
+        self.0.keeper.keep().await;
         self.0.parts.sequencer.close().await;
         self.0.parts.pool.close();
         let thread = self.0.sequencer_thread.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -37,6 +37,7 @@ mod produce;
 mod replay;
 mod seed;
 mod sequencer;
+mod snapshot;
 mod status;
 mod subscribe;
 mod topics;

@@ -61,3 +61,8 @@ pub(crate) const LANE_RETRY_WAIT: Duration = Duration::from_millis(500);
 const _: () = assert!(RUNS_MAX < EXTRA_WORKERS_MAX);
 const _: () = assert!(RUN_BYTES_MAX * 2 < COMMIT_BYTES_MAX);
 const _: () = assert!(COMMIT_BYTES_MAX < PROPOSALS_BYTES_MAX);
+
+/// How much the log grows from one snapshot of the internal topics to the next, in bytes.
+pub(crate) const SNAPSHOT_LOG_BYTES: u64 = 64 * 1024 * 1024;
+/// How often it is asked whether a snapshot is due.
+pub(crate) const SNAPSHOT_EVERY: Duration = Duration::from_secs(10);

@@ -51,7 +51,7 @@ impl Parts {
         clock: Clock,
     ) -> std::io::Result<(Arc<Self>, Recovered, SequencerThread)> {
         let Opened { log, journal, recovered } = opened;
-        let Replayed { judge, catalog, cursors, deleted } = replayed;
+        let Replayed { judge, catalog, cursors, deleted, .. } = replayed;
         for partition in deleted {
             log.forget(partition);
         }

@@ -4,7 +4,7 @@
 //! the order of commits, before the commit's proposer hears of it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 use logmill_log::Log;
@@ -19,15 +19,33 @@ use crate::sequencer::Changes;
 pub(crate) struct Views {
     log: Log,
     catalog: ArcSwap<Catalog>,
-    /// Held for a look-up or an insert only.
-    cursors: Mutex<BTreeMap<LaneId, CursorRecord>>,
+    /// Held for a look-up, an insert or a copy only.
+    cursors: Mutex<Cursors>,
     /// Held for a look-up or an insert only.
     ends: RwLock<HashMap<PartitionId, watch::Sender<Offset>>>,
 }
 
+/// The cursors of all lanes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Cursors {
+    pub(crate) by_lane: BTreeMap<LaneId, CursorRecord>,
+    /// The end of `_cursors` that they are the fold of.
+    pub(crate) end: Offset,
+}
+
+impl Cursors {
+    /// Takes in one record.
+    pub(crate) fn apply(&mut self, lane: LaneId, cursor: Option<&CursorRecord>) {
+        match cursor {
+            Some(cursor) => self.by_lane.insert(lane, cursor.clone()),
+            None => self.by_lane.remove(&lane),
+        };
+    }
+}
+
 impl Views {
     /// The views of a log that was just opened; `changes` are those of all its entries, in order.
-    pub(crate) fn new(log: Log, catalog: Catalog, cursors: BTreeMap<LaneId, CursorRecord>) -> Self {
+    pub(crate) fn new(log: Log, catalog: Catalog, cursors: Cursors) -> Self {
         Self {
             log,
             catalog: ArcSwap::from_pointee(catalog),
@@ -42,12 +60,12 @@ impl Views {
             self.apply_catalog(changes, ends);
         }
         if !changes.cursors.is_empty() {
-            let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut cursors = self.cursors();
             for (lane, cursor) in &changes.cursors {
-                match cursor {
-                    Some(cursor) => cursors.insert(*lane, cursor.clone()),
-                    None => cursors.remove(lane),
-                };
+                cursors.apply(*lane, cursor.as_ref());
+            }
+            if let Some((_, end)) = ends.iter().rfind(|(id, _)| *id == PartitionId::CURSORS) {
+                cursors.end = *end;
             }
         }
         let waiting = self.ends.read().unwrap_or_else(PoisonError::into_inner);
@@ -87,14 +105,24 @@ impl Views {
 
     /// A lane's cursor.
     pub(crate) fn cursor(&self, lane: LaneId) -> Option<CursorRecord> {
-        self.cursors.lock().unwrap_or_else(PoisonError::into_inner).get(&lane).cloned()
+        self.cursors().by_lane.get(&lane).cloned()
+    }
+
+    /// The cursors of all lanes, as of one moment.
+    pub(crate) fn all_cursors(&self) -> Cursors {
+        self.cursors().clone()
+    }
+
+    fn cursors(&self) -> MutexGuard<'_, Cursors> {
+        self.cursors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The lanes of a deployment that have a cursor.
     pub(crate) fn lanes_of(&self, deployment: DeploymentId) -> Vec<(LaneId, CursorRecord)> {
-        let cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+        let cursors = self.cursors();
         let first = LaneId { deployment, source: PartitionId::new(TopicId(0), 0) };
         cursors
+            .by_lane
             .range(first..)
             .take_while(|(lane, _)| lane.deployment == deployment)
             .map(|(lane, cursor)| (*lane, cursor.clone()))

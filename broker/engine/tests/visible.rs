@@ -76,7 +76,8 @@ async fn produce(engine: Engine, producer: u64, shown: SharedShown) -> Result<()
     for number in 0..BATCHES {
         let partition =
             u32::try_from((producer + number * number) % u64::from(PARTITIONS)).unwrap();
-        let value = |index| format!("{producer}/{number}/{index}").repeat(1 + (number % 15) as usize * 5);
+        let value =
+            |index| format!("{producer}/{number}/{index}").repeat(1 + (number % 15) as usize * 5);
         let record = |index| Record { value: Some(value(index).into()), ..Record::default() };
         let records: Vec<Record> = (0..1 + number % 4).map(record).collect();
         let batch = RecordBatch::of(&records).unwrap();

@@ -44,4 +44,4 @@ pub use log::Log;
 pub use recovery::{Opened, Recovered, open};
 pub use settings::{OnFatal, Settings};
 pub use stats::Stats;
-pub use stored::{Completion, Durability, NewEntry, StoredBatch};
+pub use stored::{Completion, Durability, EntryId, NewEntry, StoredBatch};

@@ -6,7 +6,7 @@ use logmill_model::{Csn, Offset, PartitionId, Timestamp};
 
 use crate::partition::{AtTime, Available, Kept};
 use crate::visible::Visible;
-use crate::{Error, Stats, StoredBatch, reader};
+use crate::{EntryId, Error, Stats, StoredBatch, reader};
 
 /// The readers' handle. Clones are cheap and read at the same time. Only durable batches are ever
 /// seen.
@@ -132,6 +132,22 @@ impl Log {
             }
         };
         offset.max(state.start())
+    }
+
+    /// The entry that the batch with this offset was committed by, if all later ones of the
+    /// partition are as they were committed. None when there is no such batch, or when it lies in
+    /// one segment with later ones: the cleaner may have taken any of those. May wait for the disk.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn entry_of(
+        &self,
+        partition: PartitionId,
+        offset: Offset,
+    ) -> Result<Option<EntryId>, Error> {
+        let Some(state) = self.visible.partition(partition) else { return Ok(None) };
+        let Some(stretch) = state.stretch_at(offset) else { return Ok(None) };
+        reader::entry_of(&self.visible.files, partition, &stretch, offset)
     }
 
     /// Drops all that is known of a partition, whose topic was deleted: it reads as empty from then

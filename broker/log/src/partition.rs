@@ -138,6 +138,11 @@ impl Partition {
         }
     }
 
+    /// Where the batch that contains `from`, or the next one, lies on disk.
+    pub(crate) fn stretch_at(&self, from: Offset) -> Option<Stretch> {
+        self.read().stretches(from, 1).into_iter().next()
+    }
+
     /// As [`available`](Self::available), from memory alone.
     pub(crate) fn tail_from(&self, from: Offset, bytes_max: usize) -> Option<Vec<StoredBatch>> {
         let state = self.read();

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use logmill_model::{ENVELOPE_BYTES, Offset, PartitionId, RecordBatch, Timestamp};
 
-use crate::entry::Row;
+use crate::entry::{Head, Kind, Row};
 use crate::files::Files;
 use crate::index::Point;
 use crate::log_file::LogFile;
 use crate::partition::Limit;
 use crate::span::{PointsOf, Stretch, points_around, points_from};
 use crate::window::Window;
-use crate::{Error, StoredBatch};
+use crate::{EntryId, Error, StoredBatch};
 
 /// Bytes between two points that are read along rather than skipped.
 const GAP_BYTES_MAX: u64 = 4096;
@@ -71,6 +71,35 @@ pub(crate) fn offset_at(
     Ok(found)
 }
 
+/// The commit in this stretch that a batch with this offset belongs to.
+pub(crate) fn entry_of(
+    files: &Files,
+    partition: PartitionId,
+    stretch: &Stretch,
+    offset: Offset,
+) -> Result<Option<EntryId>, Error> {
+    let points = points(files, partition, stretch)?;
+    let mut found = None;
+    let mut walk = Walk::new(files, &stretch.file, partition, READ_BYTES_MIN)?;
+    walk.visit(points_from(&points, offset), |place| {
+        let envelope = place.row.envelope;
+        if envelope.end_offset() <= offset {
+            return Ok(Flow::On);
+        }
+        let Head { header, entry_crc, .. } = place.head;
+        if envelope.base_offset > offset {
+            return Ok(Flow::Done);
+        }
+        if header.kind == Kind::Commit {
+            found = Some(EntryId { csn: header.csn, crc: Some(*entry_crc) });
+        } else if stretch.end == offset.next() {
+            found = Some(EntryId { csn: envelope.csn, crc: None });
+        }
+        Ok(Flow::Done)
+    })?;
+    Ok(found)
+}
+
 /// The highest point of a stretch before which no more than `spare_bytes` of it lie.
 pub(crate) fn point_after(
     files: &Files,
@@ -111,6 +140,7 @@ struct Walk<'a> {
 
 /// A batch, and where it lies.
 struct Place<'a> {
+    head: &'a Head,
     row: &'a Row,
     file: &'a LogFile,
     window: &'a mut Window,
@@ -154,7 +184,8 @@ impl<'a> Walk<'a> {
                     }
                     let batch_at = entry_at + in_entry as u64;
                     let window = &mut self.window;
-                    let place = Place { row, file: self.file, window, entry_at, batch_at };
+                    let head = &head;
+                    let place = Place { head, row, file: self.file, window, entry_at, batch_at };
                     if visit(place)? == Flow::Done {
                         return Ok(Flow::Done);
                     }

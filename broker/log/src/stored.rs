@@ -21,6 +21,26 @@ impl StoredBatch {
     }
 }
 
+/// Which entry of the log: its number, and the checksum that tells it from an entry that another
+/// history has in its place. The same in every copy of the entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EntryId {
+    /// Its number.
+    pub csn: Csn,
+    /// The CRC-32C of what it says: its entry CRC. None where only its batches are left, in a
+    /// segment.
+    pub crc: Option<u32>,
+}
+
+impl EntryId {
+    /// Whether both can be the same entry: all that is known of both is equal.
+    #[must_use]
+    pub fn agrees_with(self, other: Self) -> bool {
+        let crcs = self.crc.zip(other.crc);
+        self.csn == other.csn && crcs.is_none_or(|(mine, other)| mine == other)
+    }
+}
+
 /// A commit to be written. Epoch, shard, checksums of the entry and what it proves about earlier
 /// ones are the journal's to fill in.
 #[derive(Debug, Clone)]

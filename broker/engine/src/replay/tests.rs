@@ -1,14 +1,15 @@
 //! What is rebuilt from a log that was written by hand.
 
 use logmill_log::faulty::FaultyStorage;
-use logmill_log::{Durability, Error as LogError, NewEntry};
-use logmill_model::internal::{CatalogRecord, TopicRecord};
+use logmill_log::{Durability, Error as LogError, NewEntry, StoredBatch};
+use logmill_model::internal::{CatalogRecord, CursorRecord, TopicRecord};
 use logmill_model::{
-    Append, Commit, Counts, Csn, DeploymentId, Offset, Record, RecordBatch, Timestamp, TopicId,
-    TopicPolicy,
+    Append, Commit, Counts, Csn, DeploymentId, LaneId, Record, Timestamp, TopicId, TopicPolicy,
 };
 
 use super::*;
+
+mod snapshots;
 
 fn settings() -> Settings {
     Settings { journal_file_bytes: 256 * 1024, ..Settings::default() }
@@ -68,8 +69,8 @@ fn state_is_rebuilt_from_more_records_than_one_read_takes() {
     let storage = log_of([topic(16, true), data].into_iter().chain(batches));
 
     let (opened, replayed) = replay(Arc::new(storage), settings()).unwrap();
-    assert_eq!(replayed.cursors.len(), 500);
-    assert!(replayed.cursors.values().all(|cursor| cursor.revision == 60));
+    assert_eq!(replayed.cursors.by_lane.len(), 500);
+    assert!(replayed.cursors.by_lane.values().all(|cursor| cursor.revision == 60));
     assert_eq!(replayed.judge.last_csn(), Csn(62));
     assert_eq!(replayed.catalog.end(), Offset(1));
     let mut judge = replayed.judge;
