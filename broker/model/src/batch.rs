@@ -189,6 +189,12 @@ impl RecordBatch {
         Self { bytes: bytes.freeze(), crc }
     }
 
+    /// The same batch, in memory of its own: what is read at once shares one buffer.
+    #[must_use]
+    pub fn unshared(&self) -> Self {
+        Self { bytes: Bytes::copy_from_slice(&self.bytes), crc: self.crc }
+    }
+
     /// The batch as it lies on disk and on the wire.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {

@@ -81,6 +81,14 @@ impl RemovedRecord {
         self.ranges = ranges;
     }
 
+    /// Leaves out the ranges that lie within `range`, whose entries a segment stands for again;
+    /// returns whether there were any.
+    pub fn leave_out(&mut self, range: CsnRange) -> bool {
+        let before = self.ranges.len();
+        self.ranges.retain(|it| !range.contains(*it));
+        self.ranges.len() < before
+    }
+
     /// Whether all of `range` was removed.
     #[must_use]
     pub fn contains(&self, range: CsnRange) -> bool {
@@ -254,6 +262,8 @@ mod tests {
         assert_eq!(removed.ranges(), [range(1, 5), range(10, 29), range(40, 49)]);
         assert!(removed.contains(range(10, 29)) && removed.contains(range(2, 2)));
         assert!(!removed.contains(range(5, 10)) && !removed.contains(range(30, 30)));
+        assert!(removed.leave_out(range(9, 30)) && !removed.leave_out(range(2, 9)));
+        assert_eq!(removed.ranges(), [range(1, 5), range(40, 49)]);
         removed.add(range(3, 60));
         assert_eq!(removed.ranges(), [range(1, 60)]);
     }
