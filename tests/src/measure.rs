@@ -141,7 +141,7 @@ impl OpenLog {
     pub fn new(folder: &Path, partitions: usize) -> Self {
         let storage = Arc::new(DiskStorage::create(folder).unwrap());
         let opened = logmill_log::open(storage, Settings::default());
-        let Opened { log, journal, recovered } = opened.unwrap();
+        let Opened { log, journal, recovered, .. } = opened.unwrap();
         let (next, ends) = (recovered.last_csn.next(), vec![0; partitions]);
         Self { log, journal, next, ends, done: sync_channel(IN_FLIGHT_MAX) }
     }

@@ -50,7 +50,7 @@ impl Parts {
         replayed: Replayed,
         clock: Clock,
     ) -> std::io::Result<(Arc<Self>, Recovered, SequencerThread)> {
-        let Opened { log, journal, recovered } = opened;
+        let Opened { log, journal, recovered, .. } = opened;
         let Replayed { judge, catalog, cursors, deleted, .. } = replayed;
         for partition in deleted {
             log.forget(partition);

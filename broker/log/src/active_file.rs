@@ -54,13 +54,9 @@ impl ActiveFile {
     ) -> Result<Self, Error> {
         let Identity { cluster, shard, epoch } = identity;
         let path = FileName { epoch, first }.path();
-        let mut salt = [0; 16];
-        getrandom::fill(&mut salt).map_err(|error| {
-            Error::io("draw random bytes for", &path, std::io::Error::other(error.to_string()))
-        })?;
+        let salt = Salt::random(&path)?;
         let kind = FileKind::Journal;
-        let header =
-            FileHeader { kind, shard, cluster, salt: Salt(salt), first, epoch, supersedes };
+        let header = FileHeader { kind, shard, cluster, salt, first, epoch, supersedes };
         let file = storage.create(&path).map_err(|error| Error::io("create", &path, error))?;
         let mut active = Self {
             path,
@@ -152,7 +148,7 @@ impl ActiveFile {
 }
 
 /// A bare header for the file of `header`.
-fn mark(
+pub(crate) fn mark(
     kind: Kind,
     newest: Newest,
     durable_csn: Csn,

@@ -10,18 +10,19 @@
 //! |---:|---:|---|
 //! | 0 | 8 | topic |
 //! | 8 | 4 | partition |
-//! | 12 | 4 | flags: bit 0 compacted; others 0 |
+//! | 12 | 4 | 0 |
 //! | 16 | 8 | first offset |
 //! | 24 | 8 | offset after the last |
-//! | 32 | 48 | 0 |
+//! | 32 | 8 | append time of the batch at the first offset |
+//! | 40 | 8 | append time of the batch at the last offset |
+//! | 48 | 32 | 0 |
 
-use logmill_model::{Offset, PartitionId, TopicId};
+use logmill_model::{Offset, PartitionId, Timestamp, TopicId};
 
 use crate::entry::ROW_BYTES;
 use crate::layout::{u32_at, u64_at};
 
-const COMPACTED: u32 = 1;
-const FIELDS_BYTES: usize = 32;
+const FIELDS_BYTES: usize = 48;
 
 /// What a segment says of one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,21 +30,33 @@ pub(crate) struct Coverage {
     pub(crate) partition: PartitionId,
     pub(crate) base: Offset,
     pub(crate) end: Offset,
-    /// Whether only the last value of each key was kept. A hint for the cleaner, to spare a pass.
-    pub(crate) compacted: bool,
+    /// Of the batches that were there, kept or not, so that a time finds its place between others.
+    pub(crate) first_time: Timestamp,
+    pub(crate) last_time: Timestamp,
 }
 
 impl Coverage {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        let end = out.len() + ROW_BYTES;
+        out.extend(self.partition.topic.0.to_le_bytes());
+        out.extend(self.partition.index.to_le_bytes());
+        out.extend([0; 4]);
+        for field in [self.base.0, self.end.0, self.first_time.0, self.last_time.0] {
+            out.extend(field.to_le_bytes());
+        }
+        out.resize(end, 0);
+    }
+
     /// None when the bytes break the layout.
     pub(crate) fn decode(bytes: &[u8; ROW_BYTES]) -> Option<Self> {
-        let flags = u32_at(bytes, 12);
         let (base, end) = (Offset(u64_at(bytes, 16)), Offset(u64_at(bytes, 24)));
         let is_zero = bytes[FIELDS_BYTES..].iter().all(|byte| *byte == 0);
-        (flags & !COMPACTED == 0 && base <= end && is_zero).then(|| Self {
+        (u32_at(bytes, 12) == 0 && base <= end && is_zero).then(|| Self {
             partition: PartitionId::new(TopicId(u64_at(bytes, 0)), u32_at(bytes, 8)),
             base,
             end,
-            compacted: flags & COMPACTED != 0,
+            first_time: Timestamp(u64_at(bytes, 32)),
+            last_time: Timestamp(u64_at(bytes, 40)),
         })
     }
 }
@@ -58,12 +71,17 @@ mod tests {
             partition: PartitionId::new(TopicId(0x11), 0x22),
             base: Offset(0x33),
             end: Offset(0x44),
-            compacted: true,
+            first_time: Timestamp(0x55),
+            last_time: Timestamp(0x66),
         };
+        let mut bytes = Vec::new();
+        coverage.encode(&mut bytes);
         let mut golden = [0; ROW_BYTES];
-        (golden[0], golden[8], golden[12], golden[16], golden[24]) = (0x11, 0x22, 1, 0x33, 0x44);
+        (golden[0], golden[8]) = (0x11, 0x22);
+        (golden[16], golden[24], golden[32], golden[40]) = (0x33, 0x44, 0x55, 0x66);
+        assert_eq!(bytes, golden);
         assert_eq!(Coverage::decode(&golden), Some(coverage));
-        for (at, bad) in [(12, 2), (24, 0x32), (32, 1), (79, 1)] {
+        for (at, bad) in [(12, 1), (24, 0x32), (48, 1), (79, 1)] {
             let mut bytes = golden;
             bytes[at] = bad;
             assert_eq!(Coverage::decode(&bytes), None, "{at}");

@@ -43,8 +43,9 @@
 //!
 //! A segment holds blocks, the coverage of its partitions (`coverage.rs`) and its seal. A *block*
 //! looks like a commit, but its appends are those of many commits to one partition, with the
-//! envelopes that they had. CSN and time of all entries of a segment, and the entry CRC in its seal,
-//! are those of the last commit of the files that it was made from: the next file follows that.
+//! envelopes that they had. All entries of a segment have the CSN and the time of the last commit of
+//! the files that it was made from, and its seal has that one's entry CRC: the next file follows it.
+//! Blocks and coverages have the entry CRC of the commit that the first of those files followed.
 //! Nothing counts a segment before all of it is durable.
 
 use bytes::Bytes;
@@ -251,7 +252,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    fn encode(&self, out: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.extend(self.partition.topic.0.to_le_bytes());
         out.extend(self.partition.index.to_le_bytes());
         out.extend([0; 4]);

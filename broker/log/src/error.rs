@@ -101,6 +101,21 @@ pub enum Error {
         /// The durable end.
         end: Offset,
     },
+    /// A segment is gone. Nothing was changed on disk.
+    #[error(
+        "segment {file} is missing, which holds entries {first} to {last}; put it back, or restore the data directory from a backup"
+    )]
+    SegmentMissing {
+        /// Its name.
+        file: String,
+        /// The first entry that it was made of.
+        first: Csn,
+        /// The last one.
+        last: Csn,
+    },
+    /// Cleaning was ended before it was done. Nothing has changed.
+    #[error("cleaning was interrupted; it begins again when the broker runs")]
+    Interrupted,
 }
 
 fn missing(first: &Csn, last: &Option<Csn>) -> String {

@@ -29,6 +29,7 @@
 
 use logmill_model::{ClusterId, Csn, Epoch, ShardId};
 
+use crate::Error;
 use crate::layout::{array_at, u16_at, u32_at, u64_at};
 
 /// How much of a file its header takes: the entries begin here.
@@ -45,6 +46,17 @@ const _: () = assert!(COPIES_AT[1] + FIELDS_BYTES <= FILE_HEADER_BYTES);
 /// 128 random bits of one file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Salt(pub(crate) [u8; 16]);
+
+impl Salt {
+    /// A new one, for the file at `path`.
+    pub(crate) fn random(path: &str) -> Result<Self, Error> {
+        let mut salt = [0; 16];
+        getrandom::fill(&mut salt).map_err(|error| {
+            Error::io("draw random bytes for", path, std::io::Error::other(error.to_string()))
+        })?;
+        Ok(Self(salt))
+    }
+}
 
 impl std::fmt::Debug for Salt {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

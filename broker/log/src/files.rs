@@ -43,6 +43,14 @@ impl Files {
         }
     }
 
+    pub(crate) fn storage(&self) -> &dyn Storage {
+        &*self.storage
+    }
+
+    pub(crate) fn shared_storage(&self) -> Arc<dyn Storage> {
+        Arc::clone(&self.storage)
+    }
+
     /// Takes in a file that is there.
     pub(crate) fn add(&self, path: &str, header: FileHeader) -> Arc<LogFile> {
         Arc::new(LogFile::new(self.next_id.fetch_add(1, Relaxed), path, header))
@@ -116,6 +124,7 @@ impl Files {
             let head = window
                 .head(position, file.header.salt)?
                 .map_err(|what| Error::corrupt(&file.path, position, what))?;
+            head.coverage.iter().for_each(|it| index.cover(it));
             if matches!(head.header.kind, Kind::Commit | Kind::Block) {
                 let place = EntryPlace::new(position, head.header.length);
                 head.rows.iter().for_each(|row| index.add(row.partition, place, &row.envelope));

@@ -62,6 +62,7 @@ use std::collections::HashMap;
 use logmill_model::{Csn, ENVELOPE_BYTES, Envelope, Offset, PartitionId, Timestamp};
 
 use crate::active_file::Newest;
+use crate::coverage::Coverage;
 use crate::entry::SealReason;
 use crate::file_header::Salt;
 
@@ -172,6 +173,23 @@ impl IndexBuilder {
             .entry(partition)
             .or_insert_with(|| PartitionIndex::before(envelope))
             .add(entry, envelope);
+    }
+
+    /// Takes in what a segment says of a partition, after its batches.
+    pub(crate) fn cover(&mut self, coverage: &Coverage) {
+        let Coverage { partition, base, end, first_time, last_time } = *coverage;
+        let index = self.partitions.entry(partition).or_insert_with(|| PartitionIndex {
+            base,
+            end,
+            records: 0,
+            bytes: 0,
+            first_time,
+            last_time,
+            points: Vec::new(),
+        });
+        // Its first batch may begin before, when retention has taken the first of its records.
+        (index.base, index.end) = (base, end);
+        (index.first_time, index.last_time) = (first_time, last_time);
     }
 
     pub(crate) fn partition(&self, partition: PartitionId) -> Option<&PartitionIndex> {

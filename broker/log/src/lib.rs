@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod active_file;
+mod cleaner;
 mod coverage;
 mod entry;
 mod error;
@@ -27,6 +28,7 @@ mod points_cache;
 mod queue;
 mod reader;
 mod recovery;
+mod sealed;
 mod settings;
 mod span;
 mod stats;
@@ -37,6 +39,7 @@ mod visible;
 mod window;
 mod writer;
 
+pub use cleaner::{Cleaned, Cleaner, Job, Policies, Report, Throttle};
 pub use entry::entry_bytes;
 pub use error::{Error, Stopped};
 pub use journal::Journal;

@@ -5,11 +5,11 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::Error;
 use crate::file_header::FileHeader;
 use crate::index::Seal;
 use crate::storage::{Storage, StorageFile};
 use crate::window::Window;
+use crate::{Error, index_file};
 
 #[derive(Debug)]
 pub(crate) struct LogFile {
@@ -23,6 +23,8 @@ pub(crate) struct LogFile {
     handle: Mutex<Option<Arc<dyn StorageFile>>>,
     /// When it was read last, by a count of reads.
     pub(crate) used: AtomicU64,
+    /// Set when nobody needs it any more: whoever lets it go last removes it.
+    doomed: OnceLock<Arc<dyn Storage>>,
 }
 
 impl LogFile {
@@ -34,6 +36,7 @@ impl LogFile {
             seal: OnceLock::new(),
             handle: Mutex::default(),
             used: AtomicU64::new(0),
+            doomed: OnceLock::new(),
         }
     }
 
@@ -44,6 +47,16 @@ impl LogFile {
 
     pub(crate) fn seal(&self) -> Option<&Seal> {
         self.seal.get()
+    }
+
+    /// The length of a sealed file.
+    pub(crate) fn sealed_bytes(&self) -> u64 {
+        self.seal().map_or(0, |seal| seal.end)
+    }
+
+    /// Removes the file, and its index, when nobody reads it any more.
+    pub(crate) fn doom(&self, storage: Arc<dyn Storage>) {
+        self.doomed.get_or_init(|| storage);
     }
 
     fn handle(&self) -> MutexGuard<'_, Option<Arc<dyn StorageFile>>> {
@@ -75,5 +88,20 @@ impl LogFile {
 
     pub(crate) fn window(&self, file: Arc<dyn StorageFile>) -> Window {
         Window::new(&self.path, file)
+    }
+}
+
+impl Drop for LogFile {
+    fn drop(&mut self) {
+        if let Some(storage) = self.doomed.get() {
+            index_file::remove(&**storage, &self.path);
+            if let Err(error) = storage.remove(&self.path) {
+                tracing::warn!(
+                    path = self.path,
+                    %error,
+                    "a file that nobody needs can't be removed; the next start will do it"
+                );
+            }
+        }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Only the writer (and recovery before it) adds to it, and only what is durable.
 
+mod cleaned;
 mod lookup;
 
 use std::collections::VecDeque;
@@ -14,6 +15,7 @@ use crate::index::{EntryPlace, PartitionIndex, PartitionSummary, Point};
 use crate::log_file::LogFile;
 use crate::span::{Growing, Span, Stretch, points_from};
 
+pub(crate) use cleaned::SpansIn;
 pub(crate) use lookup::{AtTime, Kept};
 
 #[derive(Debug, Default)]

@@ -9,27 +9,32 @@ mod continuity;
 mod directory;
 mod evidence;
 mod file_read;
+mod file_set;
 mod history;
 mod new_indexes;
 mod placed;
 mod plan;
 mod scan;
+mod segment_read;
+mod segments_records;
 mod successor;
 
 use std::io;
 use std::sync::Arc;
 
+use logmill_model::internal::RemovedRecord;
 use logmill_model::{ClusterId, Csn, Epoch, ShardId, Timestamp};
 
 use crate::active_file::Identity;
-use crate::file_name::FOLDER;
+use crate::file_name::{FOLDER, SEGMENT_FOLDER};
 use crate::files::Files;
 use crate::stats::add;
 use crate::storage::{Storage, StorageLock, SyncSite};
 use crate::visible::Visible;
 use crate::writer::{Current, Start, Writer};
-use crate::{Error, Journal, Log, Settings};
+use crate::{Cleaner, Error, Journal, Log, Settings};
 use directory::Directory;
+use file_set::FileSet;
 use history::History;
 use plan::Plan;
 
@@ -40,6 +45,8 @@ pub struct Opened {
     pub log: Log,
     /// For the one who writes.
     pub journal: Journal,
+    /// For the one who wins space back.
+    pub cleaner: Cleaner,
     /// What was found.
     pub recovered: Recovered,
 }
@@ -78,13 +85,14 @@ pub struct Recovered {
 /// changed on disk; [`Error::Io`], [`Error::Sync`].
 pub fn open(storage: Arc<dyn Storage>, settings: Settings) -> Result<Opened, Error> {
     let lock = own(&*storage)?;
-    make_folder(&*storage)?;
-    let Directory { files, blank, stray_indexes, epoch } = Directory::read(&storage)?;
+    make_folders(&*storage)?;
+    let Directory { files, segments, blank, stray_indexes, epoch } = Directory::read(&storage)?;
     let cluster = files.first().map(|file| file.header.cluster);
     let plan = Plan::of(files, blank)?;
     let files = Files::new(Arc::clone(&storage), settings.points_cache_bytes);
     let visible = Arc::new(Visible::new(files));
-    let history = History::read(plan.live, &visible)?;
+    let set = FileSet::of(plan.live, segments, &segments_records::read)?;
+    let history = History::read(set.live, &set.removed, &visible)?;
 
     let torn_bytes = match &history.tail {
         Some(tail) => successor::keep_torn(&*storage, tail)?,
@@ -92,7 +100,8 @@ pub fn open(storage: Arc<dyn Storage>, settings: Settings) -> Result<Opened, Err
     };
     let identity = successor::identity(cluster, epoch)?;
     let current = successor::make(&*storage, &settings, identity, &history, &visible)?;
-    successor::end_old_files(&*storage, &history, &plan.dead, &stray_indexes)?;
+    let dead: Vec<String> = plan.dead.into_iter().chain(set.dead).collect();
+    successor::end_old_files(&*storage, &history, &dead, &stray_indexes)?;
     visible.set_durable_csn(history.newest.csn);
     add(&visible.counters.journal_files, history.files + 1);
     add(&visible.counters.journal_bytes, history.bytes + current.file.position());
@@ -106,7 +115,9 @@ pub fn open(storage: Arc<dyn Storage>, settings: Settings) -> Result<Opened, Err
             "the last broker did not close its journal; what was not proven durable was written again"
         );
     }
-    start(Parts { storage, settings, lock, visible, current, identity, history }, recovered)
+    let removed = set.removed;
+    let parts = Parts { storage, settings, lock, visible, current, identity, history, removed };
+    start(parts, recovered)
 }
 
 struct Parts {
@@ -117,17 +128,19 @@ struct Parts {
     current: Current,
     identity: Identity,
     history: History,
+    removed: RemovedRecord,
 }
 
 fn start(parts: Parts, recovered: Recovered) -> Result<Opened, Error> {
-    let Parts { storage, settings, lock, visible, current, identity, history } = parts;
+    let Parts { storage, settings, lock, visible, current, identity, history, removed } = parts;
     let log = Log::new(Arc::clone(&visible));
+    let cleaner = Cleaner::new(Arc::clone(&visible), identity, &settings, removed);
     let newest = history.newest;
     let proven = history.tail.map_or(newest.csn, |tail| tail.proven.csn);
     let writer =
         Writer::new(Start { storage, settings, visible, identity, current, newest, proven, lock });
     let journal = Journal::start(writer, newest.csn)?;
-    Ok(Opened { log, journal, recovered })
+    Ok(Opened { log, journal, cleaner, recovered })
 }
 
 fn recovered(identity: Identity, history: &History, torn_bytes: u64) -> Recovered {
@@ -153,8 +166,10 @@ fn own(storage: &dyn Storage) -> Result<Box<dyn StorageLock>, Error> {
     })
 }
 
-fn make_folder(storage: &dyn Storage) -> Result<(), Error> {
-    storage.make_folder(FOLDER).map_err(|error| Error::io("make", FOLDER, error))?;
+fn make_folders(storage: &dyn Storage) -> Result<(), Error> {
+    for folder in [FOLDER, SEGMENT_FOLDER] {
+        storage.make_folder(folder).map_err(|error| Error::io("make", folder, error))?;
+    }
     storage
         .sync_folder("", SyncSite::ROOT_FOLDER)
         .map_err(|error| Error::sync(SyncSite::ROOT_FOLDER, &storage.place(), error))

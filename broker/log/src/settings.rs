@@ -24,6 +24,14 @@ pub struct Settings {
     /// How much of the index of sealed files stays in memory, in bytes. Less means that a reader who
     /// is behind reads more of it from the disk.
     pub points_cache_bytes: usize,
+    /// How much a segment holds at most, in bytes, where the cleaner makes one of several files; at
+    /// most [`Settings::JOURNAL_FILE_BYTES_MAX`] counts. More means fewer files.
+    pub segment_bytes: u64,
+    /// How much of the keys of compacted partitions the cleaner keeps in memory, in bytes. Less means
+    /// that more passes are needed where there are many keys.
+    pub compaction_bytes: usize,
+    /// How long a tombstone stays, so that readers see it.
+    pub tombstones_kept: Duration,
     /// How long the journal is idle before a checkpoint proves its last entries durable. Until then
     /// a bit that flips in them looks like a write that a power cut tore.
     pub checkpoint_after: Duration,
@@ -44,6 +52,9 @@ impl Default for Settings {
             preallocate_bytes: 16 * 1024 * 1024,
             tail_bytes: 64 * 1024 * 1024,
             points_cache_bytes: 16 * 1024 * 1024,
+            segment_bytes: 512 * 1024 * 1024,
+            compaction_bytes: 64 * 1024 * 1024,
+            tombstones_kept: Duration::from_secs(24 * 3600),
             checkpoint_after: Duration::from_millis(25),
             on_fatal: Arc::new(|_| {}),
         }
@@ -57,6 +68,9 @@ impl fmt::Debug for Settings {
             .field("preallocate_bytes", &self.preallocate_bytes)
             .field("tail_bytes", &self.tail_bytes)
             .field("points_cache_bytes", &self.points_cache_bytes)
+            .field("segment_bytes", &self.segment_bytes)
+            .field("compaction_bytes", &self.compaction_bytes)
+            .field("tombstones_kept", &self.tombstones_kept)
             .field("checkpoint_after", &self.checkpoint_after)
             .finish_non_exhaustive()
     }

@@ -36,6 +36,11 @@ impl Span {
             points: summary.points,
         }
     }
+
+    /// How many of its bytes lie from `start` on, if all its offsets are of one size.
+    pub(crate) fn bytes_from(&self, start: Offset) -> u64 {
+        bytes_from(start, self.base, self.end, self.bytes)
+    }
 }
 
 /// What the file being written holds of one partition.
@@ -89,4 +94,12 @@ pub(crate) fn points_from(points: &[Point], from: Offset) -> &[Point] {
 pub(crate) fn points_around(points: &[Point], time: Timestamp) -> &[Point] {
     let after = points.partition_point(|point| point.time < time);
     &points[after.saturating_sub(1)..points.len().min(after + 1)]
+}
+
+/// How many of the bytes of the offsets `base..end` lie from `start` on, if all are of one size.
+pub(crate) fn bytes_from(start: Offset, base: Offset, end: Offset, bytes: u64) -> u64 {
+    let all = base.distance_to(end).max(1);
+    let kept = start.max(base).distance_to(end);
+    let bytes = u128::from(bytes) * u128::from(kept) / u128::from(all);
+    u64::try_from(bytes).expect("a part of a u64 is one")
 }

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::Report;
+
 /// Counts since the log was opened, but for `journal_files` and `journal_bytes`, which are what
 /// the journal holds now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,6 +43,15 @@ impl Counters {
             journal_files: self.journal_files.load(Relaxed),
             journal_bytes: self.journal_bytes.load(Relaxed),
         }
+    }
+}
+
+impl Counters {
+    /// Takes off what the cleaner has won.
+    pub(crate) fn count_cleaned(&self, report: Report) {
+        let Report { files, bytes, segment_bytes } = report;
+        self.journal_files.fetch_sub(files.saturating_sub(u64::from(segment_bytes > 0)), Relaxed);
+        self.journal_bytes.fetch_sub(bytes.saturating_sub(segment_bytes), Relaxed);
     }
 }
 

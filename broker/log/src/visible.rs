@@ -14,6 +14,7 @@ use crate::files::Files;
 use crate::index::Summary;
 use crate::log_file::LogFile;
 use crate::partition::Partition;
+use crate::sealed::SealedFiles;
 use crate::span::Span;
 use crate::stats::Counters;
 
@@ -24,6 +25,7 @@ pub(crate) struct Visible {
     partitions: RwLock<Partitions>,
     durable_csn: AtomicU64,
     pub(crate) files: Files,
+    pub(crate) sealed: SealedFiles,
     pub(crate) counters: Counters,
 }
 
@@ -33,6 +35,7 @@ impl Visible {
             partitions: RwLock::default(),
             durable_csn: AtomicU64::new(0),
             files,
+            sealed: SealedFiles::default(),
             counters: Counters::default(),
         }
     }
@@ -64,6 +67,11 @@ impl Visible {
         partitions
     }
 
+    /// All partitions, in no order.
+    pub(crate) fn all_partitions(&self) -> Vec<(PartitionId, Arc<Partition>)> {
+        self.read().iter().map(|(id, partition)| (*id, Arc::clone(partition))).collect()
+    }
+
     pub(crate) fn forget(&self, id: PartitionId) {
         let partition = self.partitions.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
         if let Some(partition) = partition {
@@ -82,6 +90,7 @@ impl Visible {
                 Error::corrupt(&file.path, 0, what)
             })?;
         }
+        self.sealed.add(file, summary);
         Ok(())
     }
 
@@ -92,6 +101,7 @@ impl Visible {
                 partition.seal(row, file);
             }
         }
+        self.sealed.add(file, summary);
     }
 
     pub(crate) fn durable_csn(&self) -> Csn {

@@ -3,10 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+mod cleaning;
 mod harness;
 
 use std::time::Duration;
 
+use cleaning::cuts::cut_all_cleanings;
 use harness::power_cuts::cut_everywhere;
 use harness::recovery_cuts::cut_all_recoveries;
 use harness::{Running, entries_of, newest_file, restored, settings, snapshot};
@@ -18,16 +20,17 @@ use logmill_log::{Error, Settings};
 type Scenario = fn(&dyn Fn(&FaultyStorage)) -> Result<(), String>;
 
 /// The quick ones first.
-const SCENARIOS: [(&str, Scenario); 4] = [
+const SCENARIOS: [(&str, Scenario); 5] = [
     ("a flipped bit in the last group", flip_the_last_group),
     ("what a recovery cuts off", lose_the_torn_bytes),
+    ("cuts of cleanings", |prepare| cut_all_cleanings(prepare).map(drop)),
     ("cuts of recoveries", |prepare| cut_all_recoveries(prepare).map(drop)),
     ("cuts at every sync", |prepare| cut_everywhere(prepare).map(drop)),
 ];
 
 #[test]
 fn with_all_syncs_nothing_is_missed() {
-    // The last two have tests of their own.
+    // The last three have tests of their own.
     for (name, scenario) in &SCENARIOS[..2] {
         scenario(&|_| {}).unwrap_or_else(|what| panic!("{name}: {what}"));
     }

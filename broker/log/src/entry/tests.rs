@@ -129,7 +129,8 @@ fn a_coverage_is_a_table_of_partitions() {
         partition: PartitionId::new(TopicId(0x77), 0x66),
         base: Offset(0x11),
         end: Offset(0x22),
-        compacted: false,
+        first_time: Timestamp(0),
+        last_time: Timestamp(0),
     };
     assert_eq!((head.rows.len(), head.coverage), (0, vec![expected; 2]));
     let (short, _) = header(Kind::Coverage, length + 8, 2, crc32c::crc32c(&table)).encode(SALT);

@@ -3,7 +3,7 @@
 use logmill_model::{Offset, Timestamp};
 
 use super::{Partition, State};
-use crate::span::{Stretch, points_around};
+use crate::span::{Stretch, bytes_from, points_around};
 
 /// Where the first batch of a time or later lies.
 #[derive(Debug)]
@@ -41,14 +41,6 @@ impl Partition {
         let growing = state.growing.iter().map(|it| (it.index.base, it.index.end, it.index.bytes));
         spans.chain(growing).map(|(base, end, bytes)| bytes_from(start, base, end, bytes)).sum()
     }
-}
-
-/// How many of the bytes of the offsets `base..end` lie from `start` on, if all are of one size.
-fn bytes_from(start: Offset, base: Offset, end: Offset, bytes: u64) -> u64 {
-    let all = base.distance_to(end).max(1);
-    let kept = start.max(base).distance_to(end);
-    let bytes = u128::from(bytes) * u128::from(kept) / u128::from(all);
-    u64::try_from(bytes).expect("a part of a u64 is one")
 }
 
 impl State {

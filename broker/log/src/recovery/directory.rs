@@ -1,15 +1,17 @@
-//! The journal files of a directory, by their names and headers. Changes nothing.
+//! The files of a directory, by their names and headers. Changes nothing.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use logmill_model::{Epoch, ShardId};
+use logmill_model::{Csn, Epoch, ShardId};
 
 use crate::file_header::{
     DecodedFileHeader, FILE_HEADER_BYTES, FORMAT_VERSION, FileHeader, FileKind,
 };
-use crate::file_name::{FOLDER, FileName, INDEX_SUFFIX, SUFFIX, index_path};
-use crate::index::Summary;
+use crate::file_name::{
+    FOLDER, FileName, INDEX_SUFFIX, SEGMENT_FOLDER, SEGMENT_SUFFIX, SUFFIX, SegmentName, index_path,
+};
+use crate::index::{Point, PointsPlace, Summary};
 use crate::storage::{Storage, StorageFile};
 use crate::window::Window;
 use crate::{Error, index_file};
@@ -17,7 +19,7 @@ use crate::{Error, index_file};
 /// The shard of a single node.
 pub(super) const SHARD: ShardId = ShardId(0);
 
-/// A journal file whose header is whole. It is opened when it is read: there may be more of them
+/// A journal file, or a segment, whose header is whole. It is opened when it is read: there may be more of them
 /// than a process can have open.
 pub(super) struct JournalFile {
     pub(super) path: String,
@@ -40,6 +42,11 @@ impl JournalFile {
         Ok(self.window()?.zeros_from(begin)? == begin)
     }
 
+    /// Points of its index; `None` unless they are those that were written.
+    pub(super) fn points(&self, place: PointsPlace) -> Option<Vec<Point>> {
+        index_file::read_points(&*self.storage, &self.path, place)
+    }
+
     /// What its index says of it, if it is sealed and has one.
     pub(super) fn summary(&self) -> Result<Option<Summary>, Error> {
         let file = self.open()?;
@@ -50,8 +57,11 @@ impl JournalFile {
 pub(super) struct Directory {
     /// In the order in which they were made.
     pub(super) files: Vec<JournalFile>,
-    /// Paths of files without a header, and without anything else: the power went before it was
-    /// durable, and entries are written only after that.
+    /// Segments, whether they count or not, in no order.
+    pub(super) segments: Vec<JournalFile>,
+    /// Paths of files without a header: the power went before it was durable. A journal file has
+    /// nothing else either then, since entries are written only after that; what a segment has does
+    /// not count.
     pub(super) blank: Vec<String>,
     /// Paths of indexes that are of no file.
     pub(super) stray_indexes: Vec<String>,
@@ -61,22 +71,62 @@ pub(super) struct Directory {
 
 impl Directory {
     pub(super) fn read(storage: &Arc<dyn Storage>) -> Result<Self, Error> {
-        let listed = storage.list(FOLDER).map_err(|error| Error::io("list", FOLDER, error))?;
+        let listed = list(&**storage, FOLDER)?;
         let names = names(&listed)?;
         let epoch = names.last().map_or(Epoch::ZERO, |name| name.epoch);
-        let mut files: Vec<JournalFile> = Vec::with_capacity(names.len());
-        let mut blank = Vec::new();
-        for name in &names {
-            match read_file(storage, *name)? {
+        let mut directory = Self {
+            files: Vec::with_capacity(names.len()),
+            segments: Vec::new(),
+            blank: Vec::new(),
+            stray_indexes: stray_indexes(FOLDER, &listed, names.iter().map(|it| it.path())),
+            epoch,
+        };
+        for name in names {
+            let FileName { first, epoch } = name;
+            let expected = Expected { kind: FileKind::Journal, first, epoch };
+            match read_file(storage, name.path(), expected)? {
                 Found::File(file) => {
-                    check_family(files.first(), &file)?;
-                    files.push(file);
+                    check_family(directory.files.first(), &file)?;
+                    directory.files.push(file);
                 }
-                Found::Blank(path) => blank.push(path),
+                Found::Blank(path) => directory.blank.push(path),
             }
         }
-        Ok(Self { files, blank, stray_indexes: stray_indexes(&listed, &names), epoch })
+        directory.read_segments(storage)?;
+        Ok(directory)
     }
+
+    fn read_segments(&mut self, storage: &Arc<dyn Storage>) -> Result<(), Error> {
+        let listed = list(&**storage, SEGMENT_FOLDER)?;
+        let names = segment_names(&listed)?;
+        let paths = names.iter().map(|name| name.path());
+        self.stray_indexes.extend(stray_indexes(SEGMENT_FOLDER, &listed, paths));
+        for name in names {
+            let SegmentName { first, epoch, .. } = name;
+            let expected = Expected { kind: FileKind::Segment, first, epoch };
+            match read_file(storage, name.path(), expected)? {
+                Found::File(file) => {
+                    check_family(self.files.first(), &file)?;
+                    self.segments.push(file);
+                }
+                Found::Blank(path) => self.blank.push(path),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn list(storage: &dyn Storage, folder: &str) -> Result<Vec<String>, Error> {
+    storage.list(folder).map_err(|error| Error::io("list", folder, error))
+}
+
+fn segment_names(listed: &[String]) -> Result<Vec<SegmentName>, Error> {
+    let texts = listed.iter().filter(|text| text.ends_with(SEGMENT_SUFFIX));
+    let name = |text: &String| {
+        let path = format!("{SEGMENT_FOLDER}/{text}");
+        text.parse().map_err(|_| Error::foreign(&path, "no segment has such a name"))
+    };
+    texts.map(name).collect()
 }
 
 fn names(listed: &[String]) -> Result<Vec<FileName>, Error> {
@@ -91,10 +141,15 @@ fn names(listed: &[String]) -> Result<Vec<FileName>, Error> {
     Ok(names)
 }
 
-fn stray_indexes(listed: &[String], names: &[FileName]) -> Vec<String> {
-    let known: HashSet<String> = names.iter().map(|name| index_path(&name.path())).collect();
+/// Indexes in a folder that are of none of these files.
+fn stray_indexes(
+    folder: &str,
+    listed: &[String],
+    files: impl Iterator<Item = String>,
+) -> Vec<String> {
+    let known: HashSet<String> = files.map(|path| index_path(&path)).collect();
     let indexes = listed.iter().filter(|text| text.ends_with(INDEX_SUFFIX));
-    let paths = indexes.map(|text| format!("{FOLDER}/{text}"));
+    let paths = indexes.map(|text| format!("{folder}/{text}"));
     paths.filter(|path| !known.contains(path)).collect()
 }
 
@@ -104,17 +159,21 @@ enum Found {
     Blank(String),
 }
 
-fn read_file(storage: &Arc<dyn Storage>, name: FileName) -> Result<Found, Error> {
-    let path = name.path();
+/// What a file's header must say.
+struct Expected {
+    kind: FileKind,
+    first: Csn,
+    epoch: Epoch,
+}
+
+fn read_file(storage: &Arc<dyn Storage>, path: String, expected: Expected) -> Result<Found, Error> {
     let file = storage.open(&path).map_err(|error| Error::io("open", &path, error))?;
     let mut bytes = [0; FILE_HEADER_BYTES];
     let filled = file.read_at(&mut bytes, 0).map_err(|error| Error::io("read", &path, error))?;
     match FileHeader::decode(&bytes[..filled]) {
         DecodedFileHeader::Header(header) => {
-            if header.kind != FileKind::Journal {
-                return Err(Error::foreign(&path, "it is a segment"));
-            }
-            if (header.first, header.epoch) != (name.first, name.epoch) {
+            let Expected { kind, first, epoch } = expected;
+            if (header.kind, header.first, header.epoch) != (kind, first, epoch) {
                 return Err(Error::foreign(&path, "its header is not the one of its name"));
             }
             let storage = Arc::clone(storage);
@@ -123,6 +182,7 @@ fn read_file(storage: &Arc<dyn Storage>, name: FileName) -> Result<Found, Error>
         DecodedFileHeader::Newer(version) => {
             Err(Error::NewerFormat { path, version, newest: FORMAT_VERSION })
         }
+        DecodedFileHeader::Bad if expected.kind == FileKind::Segment => Ok(Found::Blank(path)),
         DecodedFileHeader::Bad => {
             let begin = FILE_HEADER_BYTES as u64;
             if Window::new(&path, file).zeros_from(begin)? == begin {

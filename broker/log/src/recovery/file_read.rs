@@ -7,9 +7,11 @@ use logmill_model::Csn;
 use super::directory::JournalFile;
 use super::placed::Placed;
 use super::scan::{Next, Scan};
+use super::segment_read::SegmentRead;
 use crate::Error;
 use crate::active_file::Newest;
 use crate::entry::{ENTRY_HEADER_BYTES, Kind, SealReason};
+use crate::file_header::FileKind;
 use crate::index::{IndexBuilder, Seal, Summary};
 
 /// How a file ends.
@@ -52,6 +54,9 @@ impl FileRead {
         until: Option<Csn>,
         before: Newest,
     ) -> Result<Self, Error> {
+        if file.header.kind == FileKind::Segment {
+            return Self::segment(file, before);
+        }
         match file.summary()? {
             Some(summary) if until.is_none_or(|it| it == summary.seal.newest.csn.next()) => {
                 Self::summed_up(file, summary, until, before)
@@ -77,6 +82,26 @@ impl FileRead {
             contents: Contents::Summary(summary),
             unproven: VecDeque::new(),
             end,
+            position,
+            newest,
+            proven: newest,
+            durable_csn: newest.csn,
+        })
+    }
+
+    fn segment(file: &JournalFile, before: Newest) -> Result<Self, Error> {
+        if let Some(summary) = file.summary()? {
+            return Self::summed_up(file, summary, None, before);
+        }
+        let SegmentRead { index, newest, prev_crc, position } = SegmentRead::of(file)?;
+        if prev_crc != before.entry_crc {
+            let what = format!("entry {} follows another history", before.csn.next());
+            return Err(Error::corrupt(&file.path, position, what));
+        }
+        Ok(Self {
+            contents: Contents::Index(index),
+            unproven: VecDeque::new(),
+            end: End::Sealed(SealReason::Cleaned),
             position,
             newest,
             proven: newest,

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use logmill_model::internal::RemovedRecord;
+
 use super::continuity::check_continuity;
 use super::directory::JournalFile;
 use super::evidence::proof_of_durability;
@@ -60,12 +62,15 @@ pub(super) struct Unsealed {
 
 impl History {
     /// Reads the live files, and shows readers what is proven.
-    pub(super) fn read(live: Vec<Live>, visible: &Visible) -> Result<Self, Error> {
+    pub(super) fn read(
+        live: Vec<Live>,
+        removed: &RemovedRecord,
+        visible: &Visible,
+    ) -> Result<Self, Error> {
         let mut history = Self::default();
         let mut live = live.into_iter();
         while let Some(Live { file, until }) = live.next() {
-            check_continuity(&file, history.newest)?;
-            let before = history.newest;
+            let before = check_continuity(&file, history.newest, removed)?;
             let mut read = FileRead::of(&file, until, before)?;
             history.newest = read.newest;
             if let Contents::Index(_) = read.contents {

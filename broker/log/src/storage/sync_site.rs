@@ -39,6 +39,10 @@ sync_sites! {
     COMPLETION = "recovery's completion record";
     /// What recovery cut off, kept beside.
     TORN = "torn bytes";
+    /// What the cleaner kept of older files.
+    SEGMENT = "segment";
+    /// The name of a new segment.
+    SEGMENT_FOLDER = "segments folder";
     /// An uploaded module.
     MODULE = "module";
     /// The name of an uploaded module.

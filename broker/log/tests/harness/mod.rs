@@ -166,7 +166,7 @@ impl Running {
     }
 
     pub(crate) fn open_on(storage: Arc<dyn Storage>, settings: Settings) -> Result<Self, Error> {
-        let Opened { log, journal, recovered } = open(storage, settings)?;
+        let Opened { log, journal, recovered, .. } = open(storage, settings)?;
         let ends = log.partitions().into_iter().map(|(partition, _, end)| (partition, end));
         let ends = ends.collect();
         let next = recovered.last_csn.next();

@@ -1,0 +1,87 @@
+//! The records of `_segments` in one file, before it is known whether the file counts.
+
+use logmill_model::internal::SegmentsRecord;
+use logmill_model::{PartitionId, limits};
+
+use super::directory::JournalFile;
+use super::plan::Live;
+use crate::entry::Kind;
+use crate::file_header::FILE_HEADER_BYTES;
+use crate::index::{Point, Summary};
+use crate::window::Window;
+use crate::{Error, StoredBatch};
+
+const PARTITION: PartitionId = PartitionId::SEGMENTS;
+
+/// Reads them, the newest one first: by the file's index, or else all of the file as far as it is
+/// whole. What is wrong behind that is judged later.
+pub(super) fn read(live: &Live) -> Result<Vec<SegmentsRecord>, Error> {
+    let file = &live.file;
+    let mut records = Records { file, window: file.window()?, found: Vec::new() };
+    let summary = file.summary()?;
+    let summary =
+        summary.filter(|it| live.until.is_none_or(|until| until == it.seal.newest.csn.next()));
+    match summary.map(|summary| points(file, &summary)) {
+        Some(Some(points)) => {
+            for point in points {
+                records.window.read_ahead_to(point.end());
+                records.read(point.begin(), point.end(), live)?;
+            }
+        }
+        _ => records.read(FILE_HEADER_BYTES as u64, u64::MAX, live)?,
+    }
+    records.found.reverse();
+    Ok(records.found)
+}
+
+/// Where they lie; None when the index does not tell.
+fn points(file: &JournalFile, summary: &Summary) -> Option<Vec<Point>> {
+    match summary.partitions.iter().find(|row| row.partition == PARTITION) {
+        Some(row) => file.points(row.points),
+        None => Some(Vec::new()),
+    }
+}
+
+struct Records<'a> {
+    file: &'a JournalFile,
+    window: Window,
+    found: Vec<SegmentsRecord>,
+}
+
+impl Records<'_> {
+    /// Reads the entries from `position` on, as far as they are whole.
+    fn read(&mut self, mut position: u64, end: u64, live: &Live) -> Result<(), Error> {
+        while position < end
+            && let Ok(head) = self.window.head(position, self.file.header.salt)?
+        {
+            let length = head.header.length as usize;
+            if matches!(head.header.kind, Kind::Commit | Kind::Block) {
+                if live.until.is_some_and(|until| head.header.csn >= until) {
+                    break;
+                }
+                let entry = self.window.at(position, length)?;
+                if entry.len() < length {
+                    break;
+                }
+                let Ok(batches) = head.batches(&entry.slice(..length)) else { break };
+                self.take(position, &batches)?;
+            }
+            position += length as u64;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, position: u64, batches: &[StoredBatch]) -> Result<(), Error> {
+        let corrupt = |error: logmill_model::Error| {
+            Error::corrupt(&self.file.path, position, error.to_string())
+        };
+        for stored in batches.iter().filter(|stored| stored.partition == PARTITION) {
+            let records = stored.batch.decompressed(limits::BATCH_BYTES_MAX).map_err(corrupt)?;
+            for record in &records {
+                let record = SegmentsRecord::decode(record.key, record.value).map_err(corrupt)?;
+                self.found.push(record);
+            }
+        }
+        Ok(())
+    }
+}
