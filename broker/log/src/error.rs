@@ -113,8 +113,16 @@ pub enum Error {
         /// The last one.
         last: Csn,
     },
-    /// Cleaning was ended before it was done. Nothing has changed.
-    #[error("cleaning was interrupted; it begins again when the broker runs")]
+    /// The directory is a backup that was not finished. Nothing was changed on disk.
+    #[error(
+        "{place} holds a backup that is not whole; run `logmill backup` to it again, or use another backup"
+    )]
+    IncompleteBackup {
+        /// The directory.
+        place: String,
+    },
+    /// Work was ended before it was done. Nothing has changed.
+    #[error("the work was interrupted; what is done so far is kept or made anew")]
     Interrupted,
 }
 

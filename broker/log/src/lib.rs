@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod active_file;
+pub mod backup;
 mod cleaner;
 mod coverage;
 mod entry;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use logmill_model::{Csn, Offset, PartitionId, Timestamp};
 
+use crate::backup::Cut;
 use crate::partition::{AtTime, Available, Kept};
 use crate::visible::Visible;
 use crate::{EntryId, Error, Stats, StoredBatch, reader};
@@ -154,6 +155,12 @@ impl Log {
     /// on. Nothing may be appended to it any more.
     pub fn forget(&self, partition: PartitionId) {
         self.visible.forget(partition);
+    }
+
+    /// Pins all that is durable now, to be copied. None when files come and go too fast: try again.
+    #[must_use]
+    pub fn cut(&self) -> Option<Cut> {
+        Cut::of(&self.visible)
     }
 
     /// Counts of what was written.

@@ -26,6 +26,7 @@ use logmill_model::internal::RemovedRecord;
 use logmill_model::{ClusterId, Csn, Epoch, ShardId, Timestamp};
 
 use crate::active_file::Identity;
+use crate::backup;
 use crate::file_name::{FOLDER, SEGMENT_FOLDER};
 use crate::files::Files;
 use crate::stats::add;
@@ -85,6 +86,7 @@ pub struct Recovered {
 /// changed on disk; [`Error::Io`], [`Error::Sync`].
 pub fn open(storage: Arc<dyn Storage>, settings: Settings) -> Result<Opened, Error> {
     let lock = own(&*storage)?;
+    begin_life(&*storage)?;
     make_folders(&*storage)?;
     let Directory { files, segments, blank, stray_indexes, epoch } = Directory::read(&storage)?;
     let cluster = files.first().map(|file| file.header.cluster);
@@ -157,6 +159,27 @@ fn recovered(identity: Identity, history: &History, torn_bytes: u64) -> Recovere
         scanned_files: history.scanned_files,
         scanned_bytes: history.scanned_bytes,
     }
+}
+
+/// A backup is opened only when it is whole, and is a backup no more from then on: else a later
+/// backup could be written over what a broker has added.
+fn begin_life(storage: &dyn Storage) -> Result<(), Error> {
+    let failed = |error| Error::io("look for", backup::INCOMPLETE, error);
+    if backup::is_incomplete(storage).map_err(failed)? {
+        return Err(Error::IncompleteBackup { place: storage.place() });
+    }
+    match storage.remove(backup::MANIFEST) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io("remove", backup::MANIFEST, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The cluster of a directory's files, and one of them; None when it has none.
+pub(crate) fn cluster_of(storage: &Arc<dyn Storage>) -> Result<Option<(String, ClusterId)>, Error> {
+    let Directory { files, .. } = Directory::read(storage)?;
+    Ok(files.into_iter().next().map(|file| (file.path, file.header.cluster)))
 }
 
 fn own(storage: &dyn Storage) -> Result<Box<dyn StorageLock>, Error> {

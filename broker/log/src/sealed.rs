@@ -19,10 +19,33 @@ pub(crate) struct SealedFile {
 
 /// Held for a look-up or an insert only.
 #[derive(Debug, Default)]
-pub(crate) struct SealedFiles(Mutex<BTreeMap<Csn, SealedFile>>);
+pub(crate) struct SealedFiles(Mutex<All>);
+
+#[derive(Debug, Default)]
+struct All {
+    sealed: BTreeMap<Csn, SealedFile>,
+    growing: Option<Arc<LogFile>>,
+}
+
+/// All files of the log at one moment.
+#[derive(Debug, Clone)]
+pub(crate) struct FileSnapshot {
+    /// In the order of their entries, without the one that is being written.
+    pub(crate) sealed: Vec<Arc<LogFile>>,
+    pub(crate) growing: Arc<LogFile>,
+}
+
+impl FileSnapshot {
+    /// Whether another snapshot is of the same files.
+    pub(crate) fn is_as(&self, other: &Self) -> bool {
+        let all = |it: &Self| it.sealed.iter().chain([&it.growing]).map(Arc::as_ptr).collect();
+        let (mine, others): (Vec<_>, Vec<_>) = (all(self), all(other));
+        mine == others
+    }
+}
 
 impl SealedFiles {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Csn, SealedFile>> {
+    fn lock(&self) -> MutexGuard<'_, All> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -30,16 +53,31 @@ impl SealedFiles {
     pub(crate) fn add(&self, file: &Arc<LogFile>, summary: &Summary) {
         let data_bytes = summary.partitions.iter().map(|row| row.bytes).sum();
         let sealed = SealedFile { file: Arc::clone(file), data_bytes };
-        self.lock().insert(file.header.first, sealed);
+        self.lock().sealed.insert(file.header.first, sealed);
     }
 
     pub(crate) fn all(&self) -> Vec<SealedFile> {
-        self.lock().values().cloned().collect()
+        self.lock().sealed.values().cloned().collect()
+    }
+
+    /// The file that is written from now on.
+    pub(crate) fn set_growing(&self, file: &Arc<LogFile>) {
+        self.lock().growing = Some(Arc::clone(file));
+    }
+
+    /// All files at one moment; None before any is written.
+    pub(crate) fn snapshot(&self) -> Option<FileSnapshot> {
+        let all = self.lock();
+        let growing = Arc::clone(all.growing.as_ref()?);
+        let sealed = all.sealed.values().map(|it| &it.file);
+        // At a roll, the old file is sealed before the new one is there.
+        let sealed = sealed.filter(|file| !Arc::ptr_eq(file, &growing)).cloned().collect();
+        Some(FileSnapshot { sealed, growing })
     }
 
     /// Forgets files; they are of no use to anybody but those who read them now.
     pub(crate) fn remove(&self, files: &[Arc<LogFile>]) {
-        let mut all = self.lock();
+        let all = &mut self.lock().sealed;
         for file in files {
             let is_it = all.get(&file.header.first).is_some_and(|it| Arc::ptr_eq(&it.file, file));
             if is_it {

@@ -9,6 +9,7 @@ mod harness;
 use std::time::Duration;
 
 use cleaning::cuts::cut_all_cleanings;
+use harness::backups::cut_a_backup;
 use harness::power_cuts::cut_everywhere;
 use harness::recovery_cuts::cut_all_recoveries;
 use harness::{Running, entries_of, newest_file, restored, settings, snapshot};
@@ -20,9 +21,10 @@ use logmill_log::{Error, Settings};
 type Scenario = fn(&dyn Fn(&FaultyStorage)) -> Result<(), String>;
 
 /// The quick ones first.
-const SCENARIOS: [(&str, Scenario); 5] = [
+const SCENARIOS: [(&str, Scenario); 6] = [
     ("a flipped bit in the last group", flip_the_last_group),
     ("what a recovery cuts off", lose_the_torn_bytes),
+    ("a backup", cut_a_backup),
     ("cuts of cleanings", |prepare| cut_all_cleanings(prepare).map(drop)),
     ("cuts of recoveries", |prepare| cut_all_recoveries(prepare).map(drop)),
     ("cuts at every sync", |prepare| cut_everywhere(prepare).map(drop)),

@@ -43,6 +43,10 @@ sync_sites! {
     SEGMENT = "segment";
     /// The name of a new segment.
     SEGMENT_FOLDER = "segments folder";
+    /// A file of a backup.
+    BACKUP = "file of a backup";
+    /// The names of a backup's files.
+    BACKUP_FOLDER = "folder of a backup";
     /// An uploaded module.
     MODULE = "module";
     /// The name of an uploaded module.

@@ -27,6 +27,7 @@ impl Current {
     /// A file that was just made, for the commits after `before`.
     pub(crate) fn new(file: ActiveFile, before: Newest, visible: &Visible) -> Self {
         let shown = visible.files.add(file.path(), *file.header());
+        visible.sealed.set_growing(&shown);
         Self { file, shown, index: IndexBuilder::default(), before }
     }
 

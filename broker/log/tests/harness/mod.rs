@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its part of the harness")]
 
+pub(crate) mod backups;
 pub(crate) mod power_cuts;
 pub(crate) mod recovery_cuts;
 

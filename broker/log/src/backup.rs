@@ -1,0 +1,127 @@
+//! A copy of the log as of one moment, made while the log is written to.
+//!
+//! [`Log::cut`] pins the files that hold all entries up to the newest durable one; the cleaner can
+//! replace them meanwhile, but they stay until the cut is dropped. [`Cut::copy_to`] copies them into
+//! another storage and verifies every entry on the way. The copy of the file that is being written
+//! ends with the cut's entry, and with the seal of a log that was closed: so a broker opens the
+//! copy as it opens its own directory after a shutdown.
+//!
+//! While a target is being filled it holds the file [`INCOMPLETE`], and no log opens there.
+//! **So a target is always a whole backup, or is known not to be one.** A file that is there
+//! already, of the same bytes, is not copied again: what was interrupted goes on, and a later
+//! backup into the same target copies what is new.
+
+mod copy;
+mod target;
+
+use std::sync::Arc;
+
+use logmill_model::{ClusterId, Csn};
+
+use crate::Error;
+use crate::file_name::index_path;
+use crate::log_file::LogFile;
+use crate::sealed::FileSnapshot;
+use crate::storage::Storage;
+use crate::visible::Visible;
+
+pub use target::{INCOMPLETE, MANIFEST, Target};
+
+/// How often the files are looked at again when they changed in between.
+const TRIES_MAX: u32 = 100;
+
+/// All entries of a log up to one of them.
+#[derive(Debug)]
+pub struct Cut {
+    visible: Arc<Visible>,
+    files: FileSnapshot,
+    csn: Csn,
+}
+
+/// What a copy consists of.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Copied {
+    /// The paths of its files, and their lengths in bytes.
+    pub files: Vec<(String, u64)>,
+    /// How many bytes of them were not there before.
+    pub copied_bytes: u64,
+}
+
+impl Cut {
+    /// Pins the log as it is now; None when files come and go too fast.
+    pub(crate) fn of(visible: &Arc<Visible>) -> Option<Self> {
+        for _ in 0..TRIES_MAX {
+            let files = visible.sealed.snapshot()?;
+            // A segment among the files counts from an entry that is durable by now.
+            let csn = visible.durable_csn();
+            if files.is_as(&visible.sealed.snapshot()?) {
+                return Some(Self { visible: Arc::clone(visible), files, csn });
+            }
+        }
+        None
+    }
+
+    /// The newest entry of it.
+    #[must_use]
+    pub fn csn(&self) -> Csn {
+        self.csn
+    }
+
+    /// The cluster that it is of.
+    #[must_use]
+    pub fn cluster(&self) -> ClusterId {
+        self.files.growing.header.cluster
+    }
+
+    /// About how many bytes a copy has.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.files.sealed.iter().map(|file| file.sealed_bytes()).sum()
+    }
+
+    /// Copies the log. `go_on` is told how many bytes are done, and ends the copying by `false`.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] names the file of the log, and where in it, that is not what was written:
+    /// rot is never copied. [`Error::Interrupted`]; [`Error::Io`] and [`Error::Sync`] of the target,
+    /// which can be filled again.
+    pub fn copy_to(
+        &self,
+        target: &Target,
+        go_on: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<Copied, Error> {
+        let mut copied = Copied::default();
+        let mut done = 0;
+        for file in &self.files.sealed {
+            let bytes = copy::sealed(&self.visible.files, file, target, &mut copied)?;
+            self.copy_index(file, target);
+            done += bytes;
+            if !go_on(done) {
+                return Err(Error::Interrupted);
+            }
+        }
+        let before = self.files.sealed.last().and_then(|file| file.seal());
+        let newest = before.map(|seal| seal.newest).unwrap_or_default();
+        let mut source = copy::Source::open(&self.visible.files, &self.files.growing)?;
+        copy::growing(&mut source, (newest, self.csn), target, &mut copied)?;
+        Ok(copied)
+    }
+
+    /// Spares the first start from the copy a scan. An index that is not right is not believed.
+    fn copy_index(&self, file: &LogFile, target: &Target) {
+        let path = index_path(&file.path);
+        let copied = copy::as_it_is(self.visible.files.storage(), target.storage(), &path);
+        if let Err(error) = copied {
+            tracing::debug!(%error, path, "an index was not copied");
+        }
+    }
+}
+
+/// Whether a storage holds a backup that is not whole.
+pub(crate) fn is_incomplete(storage: &dyn Storage) -> std::io::Result<bool> {
+    match storage.open(INCOMPLETE) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,132 @@
+//! Where a backup lies: a data directory in the making.
+
+use std::collections::HashSet;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use logmill_model::ClusterId;
+
+use super::copy::PART_SUFFIX;
+use crate::Error;
+use crate::file_name::{FOLDER, SEGMENT_FOLDER, index_path};
+use crate::recovery::cluster_of;
+use crate::storage::{Storage, StorageLock, SyncSite};
+
+/// The file that says that a backup is not whole.
+pub const INCOMPLETE: &str = "backup-incomplete";
+/// The file that says what a whole backup is of.
+pub const MANIFEST: &str = "backup.json";
+const INCOMPLETE_TEXT: &[u8] =
+    b"This backup is not whole. Run `logmill backup` to this directory again.\n";
+
+/// The place of a backup, owned while it is filled.
+#[derive(Debug)]
+pub struct Target {
+    storage: Arc<dyn Storage>,
+    _lock: Box<dyn StorageLock>,
+}
+
+impl Target {
+    /// Takes a storage to be filled with a backup of `cluster`: an empty one, or one that holds an
+    /// older backup of it or a part of one. From here on, it is marked as not whole.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] when a broker or another backup has it; [`Error::Foreign`] when it holds
+    /// something else; [`Error::Io`], [`Error::Sync`].
+    pub fn begin(
+        storage: Arc<dyn Storage>,
+        cluster: ClusterId,
+        folders: &[&str],
+    ) -> Result<Self, Error> {
+        let lock = storage.lock().map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => Error::Locked { place: storage.place() },
+            _ => Error::io("take the lock of", &storage.place(), error),
+        })?;
+        let target = Self { storage, _lock: lock };
+        for folder in [FOLDER, SEGMENT_FOLDER].iter().chain(folders) {
+            let made = target.storage.make_folder(folder);
+            made.map_err(|error| Error::io("make", folder, error))?;
+        }
+        target.check_is_backup(cluster)?;
+        target.put(INCOMPLETE, INCOMPLETE_TEXT)?;
+        target.sync_folder("")?;
+        Ok(target)
+    }
+
+    /// Where the files lie.
+    #[must_use]
+    pub fn storage(&self) -> &dyn Storage {
+        &*self.storage
+    }
+
+    /// A log that is no backup is never written over, nor one of another cluster.
+    fn check_is_backup(&self, cluster: ClusterId) -> Result<(), Error> {
+        let Some((path, found)) = cluster_of(&self.storage)? else { return Ok(()) };
+        if found != cluster {
+            let what = format!("it is of cluster {found}, the backup is of cluster {cluster}");
+            return Err(Error::foreign(&path, what));
+        }
+        let is_backup =
+            self.storage.open(INCOMPLETE).is_ok() || self.storage.open(MANIFEST).is_ok();
+        if is_backup {
+            Ok(())
+        } else {
+            Err(Error::foreign(&path, "a broker has used this directory: it is no backup any more"))
+        }
+    }
+
+    /// Ends a backup: makes its names durable, removes what is not part of it from its folders, and
+    /// says that it is whole. `files` are the paths of all that belongs to it.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Sync`]; the backup is then still marked as not whole.
+    pub fn finish(self, files: &[String], folders: &[&str], manifest: &[u8]) -> Result<(), Error> {
+        let folders: Vec<&str> =
+            [FOLDER, SEGMENT_FOLDER].into_iter().chain(folders.iter().copied()).collect();
+        for folder in &folders {
+            self.sync_folder(folder)?;
+        }
+        let kept: HashSet<String> =
+            files.iter().flat_map(|path| [path.clone(), index_path(path)]).collect();
+        for folder in &folders {
+            let names =
+                self.storage.list(folder).map_err(|error| Error::io("list", folder, error))?;
+            for path in names.iter().map(|name| format!("{folder}/{name}")) {
+                if !kept.contains(&path) {
+                    self.remove(&path)?;
+                }
+            }
+        }
+        let part = format!("{MANIFEST}{PART_SUFFIX}");
+        self.put(&part, manifest)?;
+        self.storage
+            .rename(&part, MANIFEST)
+            .map_err(|error| Error::io("rename", MANIFEST, error))?;
+        self.sync_folder("")?;
+        self.remove(INCOMPLETE)?;
+        self.sync_folder("")
+    }
+
+    /// Writes a small file, durably but for its name.
+    fn put(&self, path: &str, bytes: &[u8]) -> Result<(), Error> {
+        match self.storage.remove(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::io("remove", path, error));
+            }
+            _ => {}
+        }
+        let file = self.storage.create(path).map_err(|error| Error::io("create", path, error))?;
+        file.write_at(&[IoSlice::new(bytes)], 0)
+            .map_err(|error| Error::io("write", path, error))?;
+        file.sync(SyncSite::BACKUP).map_err(|error| Error::sync(SyncSite::BACKUP, path, error))
+    }
+
+    fn remove(&self, path: &str) -> Result<(), Error> {
+        self.storage.remove(path).map_err(|error| Error::io("remove", path, error))
+    }
+
+    fn sync_folder(&self, folder: &str) -> Result<(), Error> {
+        let site = SyncSite::BACKUP_FOLDER;
+        self.storage.sync_folder(folder, site).map_err(|error| Error::sync(site, folder, error))
+    }
+}
