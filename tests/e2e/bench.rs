@@ -44,7 +44,9 @@ fn check_disk(report: &Value) {
         assert!(report.pointer(path).and_then(Value::as_f64) >= Some(0.0), "{path}: {report}");
     }
     let ratio = report["ratio"]["of_disk"].as_f64().unwrap();
-    let parts = report["mb_per_s"].as_f64().unwrap() / report["raw"]["disk_mb_s"].as_f64().unwrap();
+    let chunks_per_s = report["records_per_s"].as_f64().unwrap() / 50.0;
+    let chunk_mb = report["raw"]["chunk_bytes"].as_f64().unwrap() / 1e6;
+    let parts = chunks_per_s * chunk_mb / report["raw"]["disk_mb_s"].as_f64().unwrap();
     assert!((ratio - parts).abs() < 0.02 * parts + 0.01, "{report}");
     assert!(report["machine"]["fs"].is_string(), "{report}");
 }
@@ -98,6 +100,21 @@ async fn without_a_broker_one_is_started_for_the_run() {
         assert!(ran.stdout.contains(shown), "{shown}: {ran}");
     }
     assert!(data.join("journal").exists());
+}
+
+#[tokio::test]
+async fn compressed_batches_are_measured_beside_chunks_of_their_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sizes = Vec::new();
+    for codec in ["none", "lz4", "zstd"] {
+        let ran = PROGRAM.run_in(folder.path(), &small(&["--compression", codec])).await.ok();
+        let report: Value = ran.json_line();
+        check(&report);
+        check_disk(&report);
+        assert_eq!(report["compression"], codec);
+        sizes.push(report["raw"]["chunk_bytes"].as_u64().unwrap());
+    }
+    assert!(sizes.is_sorted_by(|larger, smaller| larger > smaller), "{sizes:?}");
 }
 
 /// 2000 records in batches of 50 at 8000/s: 40 batches, the last of which is due after 244 ms.

@@ -1,9 +1,11 @@
 //! How records are compressed, as it is typed.
 
 use logmill_client::Compression;
+use serde::Serialize;
 
 /// A compression by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Codec {
     /// As they are.
     #[default]
@@ -20,6 +22,16 @@ impl From<Codec> for Compression {
             Codec::None => Self::None,
             Codec::Lz4 => Self::Lz4,
             Codec::Zstd => Self::Zstd,
+        }
+    }
+}
+
+impl From<Compression> for Codec {
+    fn from(compression: Compression) -> Self {
+        match compression {
+            Compression::None => Self::None,
+            Compression::Lz4 => Self::Lz4,
+            Compression::Zstd => Self::Zstd,
         }
     }
 }

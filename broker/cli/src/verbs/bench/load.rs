@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use indicatif::ProgressBar;
 use logmill_client::{Client, ConnectOptions, Producer, ProducerOptions, Ticket};
-use logmill_model::TopicName;
+use logmill_model::{Compression, TopicName};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -123,6 +123,10 @@ impl Lane {
             let first = number * u64::from(self.plan.batch);
             let now = logmill_engine::clock::now();
             let batch = self.payload.batch(first, records, now).map_err(anyhow::Error::from)?;
+            let batch = match self.plan.compression {
+                Compression::None => batch,
+                some => tokio::task::block_in_place(|| batch.compress(some)),
+            };
             let due = self.turn(number).await;
             let slot = Arc::clone(&slots).acquire_owned().await.context("no more slots")?;
             let since = due.unwrap_or_else(Instant::now);

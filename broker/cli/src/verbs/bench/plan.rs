@@ -1,5 +1,6 @@
 //! The work that was asked for, checked.
 
+use logmill_model::Compression;
 use logmill_model::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, RECORD_BYTES_MAX};
 
 use super::payload::Payload;
@@ -19,6 +20,7 @@ pub(super) struct Plan {
     pub(super) connections: u32,
     /// Batches of one connection without an answer.
     pub(super) in_flight: u32,
+    pub(super) compression: Compression,
     /// Records a second of all connections together; as fast as it goes without it.
     pub(super) rate: Option<u64>,
 }
@@ -82,8 +84,15 @@ const _: () = assert!(BATCH_RECORDS_MAX <= u32::MAX as usize);
 mod tests {
     use super::*;
 
-    const PLAN: Plan =
-        Plan { records: 1000, size: 100, batch: 64, connections: 3, in_flight: 4, rate: None };
+    const PLAN: Plan = Plan {
+        records: 1000,
+        size: 100,
+        batch: 64,
+        connections: 3,
+        in_flight: 4,
+        compression: Compression::None,
+        rate: None,
+    };
 
     #[test]
     fn every_record_is_sent_once_by_one_connection() {

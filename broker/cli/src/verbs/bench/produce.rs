@@ -16,6 +16,7 @@ use super::raw_quic;
 use super::report::{Circumstances, Measured, Report, Synced};
 use super::target::Target;
 use crate::broker::Stop;
+use crate::codec::Codec;
 use crate::quantity::parse_bytes;
 use crate::{Failure, Session, terminal};
 
@@ -47,6 +48,9 @@ pub(crate) struct Args {
     /// Batches of a connection that may be without an ack
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1024))]
     in_flight: u32,
+    /// How batches are compressed
+    #[arg(long, value_enum, value_name = "none|lz4|zstd", default_value_t)]
+    compression: Codec,
     /// Records a second, all connections together; as fast as it goes without it
     #[arg(long, value_name = "N/s", value_parser = parse_rate)]
     rate: Option<u64>,
@@ -68,7 +72,8 @@ impl Args {
     fn plan(&self) -> Result<Plan, Failure> {
         let Self { records, batch, connections, in_flight, rate, .. } = *self;
         let size = usize::try_from(self.size).unwrap_or(usize::MAX / 2);
-        Plan { records, size, batch, connections, in_flight, rate }.check()
+        let compression = self.compression.into();
+        Plan { records, size, batch, connections, in_flight, compression, rate }.check()
     }
 
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
@@ -109,7 +114,8 @@ impl Args {
 async fn measure(plan: Plan, target: &Target, topic: &TopicName) -> Result<Measured, Failure> {
     let payload = Arc::new(Payload::new(plan.size));
     let now = logmill_engine::clock::now();
-    let chunk = payload.batch(0, plan.batch, now).map_err(anyhow::Error::from)?.bytes().clone();
+    let batch = payload.batch(0, plan.batch, now).map_err(anyhow::Error::from)?;
+    let chunk = batch.compress(plan.compression).bytes().clone();
     let settings = Settings::check(Config::new(PathBuf::new())).map_err(anyhow::Error::from)?;
     let data = target.data.as_deref().ok();
 
@@ -127,7 +133,7 @@ async fn measure(plan: Plan, target: &Target, topic: &TopicName) -> Result<Measu
         _ => None,
     };
     let cpu = before.1.zip(after.1).and_then(|(before, after)| after.busy_since(before));
-    Ok(Measured { done, quic, disk, synced, cpu })
+    Ok(Measured { done, chunk_bytes: chunk.len(), quic, disk, synced, cpu })
 }
 
 async fn work(load: Load, plan: Plan) -> Result<Done, Failure> {

@@ -8,6 +8,7 @@ use super::machine::Machine;
 use super::plan::Plan;
 use super::raw_disk::RawDisk;
 use super::raw_quic::RawQuic;
+use crate::codec::Codec;
 use crate::quantity::shown_bytes;
 use crate::{Failure, Output};
 
@@ -20,6 +21,8 @@ const REACHED: f64 = 0.98;
 #[derive(Debug)]
 pub(super) struct Measured {
     pub(super) done: Done,
+    /// Of a batch as it is sent and stored.
+    pub(super) chunk_bytes: usize,
     pub(super) quic: RawQuic,
     /// At the size of a batch, where the broker's disk is at hand.
     pub(super) disk: Option<RawDisk>,
@@ -46,6 +49,7 @@ pub(super) struct Report {
     batch: u32,
     connections: u32,
     in_flight: u32,
+    compression: Codec,
     rate: Option<u64>,
     broker: String,
     elapsed_ms: u64,
@@ -63,6 +67,8 @@ pub(super) struct Report {
 
 #[derive(Debug, Serialize)]
 struct Raw {
+    /// A batch as it is sent and stored: what the raw figures and the ratios are of.
+    chunk_bytes: usize,
     disk_mb_s: Option<f64>,
     fdatasync_us: Option<Tail>,
     quic_mb_s: f64,
@@ -91,15 +97,18 @@ pub(super) struct Circumstances {
 
 impl Report {
     pub(super) fn of(plan: &Plan, measured: &Measured, around: Circumstances) -> Self {
-        let Measured { done, quic, disk, synced, cpu } = measured;
+        let Measured { done, chunk_bytes, quic, disk, synced, cpu } = measured;
         let seconds = done.elapsed.as_secs_f64();
         let mb_per_s = plan.bytes() as f64 / 1e6 / seconds;
+        // As sent and stored, since that is what the raw figures are of.
+        let batches = plan.records as f64 / f64::from(plan.batch);
+        let chunks_mb_per_s = batches * *chunk_bytes as f64 / 1e6 / seconds;
         let at_sync = synced.as_ref().map(|synced| synced.disk.mb_per_s());
         let shares = Shares {
             rate: plan.rate.map(|rate| plan.records as f64 / seconds / rate as f64),
             in_flight: u64::from(plan.connections) * u64::from(plan.in_flight),
-            disk: at_sync.map(|alone| mb_per_s / alone),
-            quic: mb_per_s / quic.mb_per_s,
+            disk: at_sync.map(|alone| chunks_mb_per_s / alone),
+            quic: chunks_mb_per_s / quic.mb_per_s,
             cpu: *cpu,
         };
         Self {
@@ -110,6 +119,7 @@ impl Report {
             batch: plan.batch,
             connections: plan.connections,
             in_flight: plan.in_flight,
+            compression: plan.compression.into(),
             rate: plan.rate,
             broker: around.broker,
             elapsed_ms: u64::try_from(done.elapsed.as_millis()).unwrap_or(u64::MAX),
@@ -117,6 +127,7 @@ impl Report {
             mb_per_s: rounded(mb_per_s, 1000.0),
             latency_us: done.latencies.percentiles(),
             raw: Raw {
+                chunk_bytes: *chunk_bytes,
                 disk_mb_s: disk.as_ref().map(|disk| rounded(disk.mb_per_s(), 1000.0)),
                 fdatasync_us: disk.as_ref().and_then(|disk| disk.syncs.middle_and_tail()),
                 quic_mb_s: rounded(quic.mb_per_s, 1000.0),
@@ -125,8 +136,10 @@ impl Report {
                 disk_at_sync_bytes_mb_s: at_sync.map(|alone| rounded(alone, 1000.0)),
             },
             ratio: Ratio {
-                of_disk: disk.as_ref().map(|disk| rounded(mb_per_s / disk.mb_per_s(), 1000.0)),
-                of_quic: rounded(mb_per_s / quic.mb_per_s, 1000.0),
+                of_disk: disk
+                    .as_ref()
+                    .map(|disk| rounded(chunks_mb_per_s / disk.mb_per_s(), 1000.0)),
+                of_quic: rounded(chunks_mb_per_s / quic.mb_per_s, 1000.0),
             },
             cpu_busy: cpu.map(|cpu| rounded(cpu, 1000.0)),
             limit: shares.limit(),
@@ -143,10 +156,11 @@ impl Report {
         };
         output.text(format_args!("broker   {}", self.told))?;
         output.text(format_args!(
-            "work     {} records of {}, {} to a batch; {}, {} in flight on each; {:.1} s",
+            "work     {} records of {}, {} to a batch of {}; {}, {} in flight on each; {:.1} s",
             self.records,
             shown_bytes(self.size as u64),
             self.batch,
+            shown_bytes(self.raw.chunk_bytes as u64),
             plural(self.connections, "connection", "connections"),
             plural(self.in_flight, "batch", "batches"),
             self.elapsed_ms as f64 / 1000.0,
