@@ -30,6 +30,13 @@ pub(crate) struct Newest {
     pub(crate) time: Timestamp,
 }
 
+impl Newest {
+    /// Whether its entry CRC is known; it is 0 where the commit is lost, and in an empty journal.
+    pub(crate) fn is_chained(self) -> bool {
+        self.entry_crc != 0 || self.csn == Csn::ZERO
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct ActiveFile {
     path: String,

@@ -53,10 +53,10 @@ use logmill_model::{
     Csn, ENVELOPE_BYTES, Envelope, Epoch, PartitionId, ShardId, Timestamp, TopicId, limits,
 };
 
-use crate::StoredBatch;
 use crate::coverage::Coverage;
 use crate::file_header::Salt;
 use crate::layout::{array_at, u16_at, u32_at, u64_at};
+use crate::{LostRange, StoredBatch};
 
 /// The size of an entry's header: all there is of an entry that is no commit.
 pub(crate) const ENTRY_HEADER_BYTES: usize = 64;
@@ -252,6 +252,12 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// The offsets of its batch.
+    pub(crate) fn offsets(&self) -> LostRange {
+        let (from, to) = (self.envelope.base_offset, self.envelope.end_offset());
+        LostRange { partition: self.partition, from, to }
+    }
+
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.extend(self.partition.topic.0.to_le_bytes());
         out.extend(self.partition.index.to_le_bytes());
@@ -357,6 +363,16 @@ impl Head {
             at += row.envelope.bytes as usize;
             begin
         })
+    }
+
+    /// The offsets of those batches of the entry that are not what was written.
+    pub(crate) fn bad_batches(&self, entry: &Bytes) -> Vec<LostRange> {
+        let is_bad = |row: &Row, at: usize| {
+            let end = at + row.envelope.bytes as usize;
+            end > entry.len() || row.envelope.check_batch(entry.slice(at..end)).is_err()
+        };
+        let rows = self.rows.iter().zip(self.batch_positions());
+        rows.filter(|(row, at)| is_bad(row, *at)).map(|(row, _)| row.offsets()).collect()
     }
 
     /// Reads the batches of the entry, whose bytes are all of `entry`; shares them.

@@ -53,6 +53,22 @@ pub enum Error {
         /// What is wrong there.
         what: String,
     },
+    /// Offsets that were asked for are lost: what held them is not what was written.
+    #[error(
+        "{partition} is corrupt from offset {from} to before {to}, at byte {position} of {path}; read on from {to}, or restore from a backup"
+    )]
+    CorruptRange {
+        /// The partition.
+        partition: PartitionId,
+        /// The first offset that is lost.
+        from: Offset,
+        /// The first one that is not.
+        to: Offset,
+        /// The file.
+        path: String,
+        /// Where in it.
+        position: u64,
+    },
     /// A file was written by a newer Logmill. Nothing was changed on disk.
     #[error(
         "journal file {path} has format version {version}, this broker reads up to {newest}; start a newer broker"
@@ -148,6 +164,12 @@ impl Error {
 
     pub(crate) fn foreign(path: &str, what: impl Into<String>) -> Self {
         Self::Foreign { path: path.to_owned(), what: what.into() }
+    }
+
+    /// Whether what was written and durable can't be read any more.
+    #[must_use]
+    pub fn is_corrupt(&self) -> bool {
+        matches!(self, Self::Corrupt { .. } | Self::CorruptRange { .. })
     }
 
     /// Whether the storage is full: space must be won before a new start helps.

@@ -13,6 +13,7 @@ use crate::file_header::{FILE_HEADER_BYTES, FileHeader};
 use crate::index::{EntryPlace, IndexBuilder, Point, PointsPlace, Seal};
 use crate::log_file::LogFile;
 use crate::points_cache::PointsCache;
+use crate::resync::next_entry;
 use crate::storage::{Storage, StorageFile};
 use crate::{Error, index_file};
 
@@ -115,15 +116,18 @@ impl Files {
         Ok(points.unwrap_or_default())
     }
 
-    /// Where everything lies in a sealed file. Entries are checked, their batches are not.
+    /// Where everything lies in a sealed file, as far as it can be read. Entries are checked, their
+    /// batches are not.
     fn scan(&self, file: &Arc<LogFile>, seal: &Seal) -> Result<IndexBuilder, Error> {
         let mut window = file.window(self.open(file)?);
         let mut index = IndexBuilder::default();
         let mut position = FILE_HEADER_BYTES as u64;
         while position < seal.end {
-            let head = window
-                .head(position, file.header.salt)?
-                .map_err(|what| Error::corrupt(&file.path, position, what))?;
+            let Ok(head) = window.head(position, file.header.salt)? else {
+                let next = next_entry(&mut window, file.header.salt, position, seal.end)?;
+                position = next.unwrap_or(seal.end);
+                continue;
+            };
             head.coverage.iter().for_each(|it| index.cover(it));
             if matches!(head.header.kind, Kind::Commit | Kind::Block) {
                 let place = EntryPlace::new(position, head.header.length);

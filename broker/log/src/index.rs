@@ -192,6 +192,15 @@ impl IndexBuilder {
         (index.first_time, index.last_time) = (first_time, last_time);
     }
 
+    /// Where the batches of each partition begin and end in the file.
+    pub(crate) fn places(&self) -> HashMap<PartitionId, (u64, u64)> {
+        let place = |(id, index): (&PartitionId, &PartitionIndex)| {
+            let (first, last) = (index.points.first()?, index.points.last()?);
+            Some((*id, (first.begin(), last.end())))
+        };
+        self.partitions.iter().filter_map(place).collect()
+    }
+
     pub(crate) fn partition(&self, partition: PartitionId) -> Option<&PartitionIndex> {
         self.partitions.get(&partition)
     }

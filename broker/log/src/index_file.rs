@@ -71,6 +71,31 @@ fn read_exactly(file: &dyn StorageFile, buffer: &mut [u8], position: u64) -> Opt
     (filled == buffer.len()).then_some(())
 }
 
+/// The first place in the index of the file at `path` that is not what was written; None when all
+/// of it is, or there is none, or it is that of a file with a hole.
+pub(crate) fn first_bad(
+    storage: &dyn Storage,
+    path: &str,
+    header: &FileHeader,
+    file: &dyn StorageFile,
+) -> Option<u64> {
+    let index = storage.open(&index_path(path)).ok()?;
+    let mut begin = [0; SUMMARY_HEADER_BYTES];
+    if read_exactly(&*index, &mut begin, 0).is_some() && begin.iter().all(|byte| *byte == 0) {
+        return None;
+    }
+    let Some(summary) = read_summary(storage, path, header, file) else { return Some(0) };
+    let places = summary.partitions.iter().map(|row| row.points);
+    let bad = places.into_iter().find(|place| read_points(storage, path, *place).is_none());
+    bad.map(|place| u64::from(place.position))
+}
+
+/// Takes the summary out of the index of a file with a hole: its points are of use, and each start
+/// shall read the file itself and find the hole again.
+pub(crate) fn hide_summary(index: &mut [u8]) {
+    index[..SUMMARY_HEADER_BYTES].fill(0);
+}
+
 /// Writes the index of the sealed file at `path`, or logs why it can't. It is not synced.
 pub(crate) fn write(storage: &dyn Storage, path: &str, bytes: &[u8]) {
     let path = index_path(path);

@@ -3,7 +3,7 @@
 //!
 //! [`open`] recovers what a data directory holds and hands out two handles: [`Journal`] for the one
 //! thread that writes, [`Log`] for everybody who reads. **This crate knows no topics by name, no
-//! modules and no network, and starts one thread: the writer.** Everything durable goes through the
+//! modules and no network, and starts two threads: the writer and the scrubber.** Everything durable goes through the
 //! [`storage`] seam.
 
 #![forbid(unsafe_code)]
@@ -15,11 +15,14 @@ mod coverage;
 mod entry;
 mod error;
 pub mod faulty;
+mod file_check;
 mod file_header;
 mod file_name;
 mod files;
+mod hole;
 mod index;
 mod index_file;
+mod inspect;
 mod journal;
 mod layout;
 mod log;
@@ -29,6 +32,8 @@ mod points_cache;
 mod queue;
 mod reader;
 mod recovery;
+mod resync;
+mod scrubber;
 mod sealed;
 mod settings;
 mod span;
@@ -43,9 +48,12 @@ mod writer;
 pub use cleaner::{Cleaned, Cleaner, Job, Policies, Report, Throttle};
 pub use entry::entry_bytes;
 pub use error::{Error, Stopped};
+pub use hole::{Hole, LostRange};
+pub use inspect::{DumpedBatch, DumpedEntry, FileReport, Finding, accept_losses, dump, verify};
 pub use journal::Journal;
 pub use log::Log;
 pub use recovery::{Opened, Recovered, open};
+pub use scrubber::Scrubber;
 pub use settings::{OnFatal, Settings};
 pub use stats::Stats;
 pub use stored::{Completion, Durability, EntryId, NewEntry, StoredBatch};

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use logmill_model::{Csn, Offset, PartitionId, Timestamp};
 
 use crate::backup::Cut;
-use crate::partition::{AtTime, Available, Kept};
+use crate::partition::{AtTime, Available, Kept, Lost};
+use crate::reader::Read;
 use crate::visible::Visible;
-use crate::{EntryId, Error, Stats, StoredBatch, reader};
+use crate::{EntryId, Error, Hole, LostRange, Scrubber, Stats, StoredBatch, reader};
 
 /// The readers' handle. Clones are cheap and read at the same time. Only durable batches are ever
 /// seen.
@@ -40,13 +41,14 @@ impl Log {
     }
 
     /// The batch that contains `from`, or the next one, and those that follow it, up to `bytes_max`
-    /// by [`StoredBatch::bytes`]; at least one if there is one, none at the end.
+    /// by [`StoredBatch::bytes`]; at least one if there is one, none at the end. It never goes over
+    /// a loss that was not accepted.
     ///
     /// May wait for the disk. Checksums are verified on every read from it.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] when `from` is below the partition's start; [`Error::Corrupt`] when a
-    /// batch is not what was written; [`Error::Io`].
+    /// [`Error::OutOfRange`] when `from` is below the partition's start; [`Error::CorruptRange`]
+    /// when it is lost; [`Error::Corrupt`], [`Error::Io`].
     pub fn read(
         &self,
         partition: PartitionId,
@@ -55,21 +57,78 @@ impl Log {
     ) -> Result<Vec<StoredBatch>, Error> {
         let Some(state) = self.visible.partition(partition) else { return Ok(Vec::new()) };
         loop {
-            let stretches = match state.available(from, bytes_max) {
+            let (stretches, next_lost) = match state.available(from, bytes_max) {
                 Available::InMemory(batches) => return Ok(batches),
-                Available::OnDisk(stretches) => stretches,
+                Available::OnDisk(stretches, next_lost) => (stretches, next_lost),
+                Available::Lost(lost) => return Err(corrupt_range(partition, &lost)),
                 Available::Gone { start, end } => {
                     return Err(Error::OutOfRange { partition, asked: from, start, end });
                 }
             };
             let files = &self.visible.files;
-            let batches = reader::read(files, partition, &stretches, from, bytes_max)?;
-            match stretches.last() {
+            let Read { mut batches, lost } =
+                reader::read(files, partition, &stretches, from, bytes_max)?;
+            if let Some(next) = next_lost {
+                batches.retain(|batch| batch.envelope.base_offset < next);
+            }
+            let found = lost.filter(|lost| next_lost.is_none_or(|next| lost.from < next));
+            if let Some(found) = &found {
+                self.remember(partition, found);
+            }
+            match (stretches.last(), found, next_lost) {
+                _ if !batches.is_empty() => return Ok(batches),
+                (_, Some(lost), _) if state.is_accepted(lost.from, lost.to) => from = lost.to,
+                (_, Some(lost), _) => return Err(corrupt_range(partition, &lost)),
+                (Some(last), None, Some(next)) if last.end >= next => from = next,
                 // Compaction took all that was there.
-                Some(last) if batches.is_empty() && last.end > from => from = last.end,
+                (Some(last), None, _) if last.end > from => from = last.end,
                 _ => return Ok(batches),
             }
         }
+    }
+
+    fn remember(&self, partition: PartitionId, lost: &Lost) {
+        let Lost { from, to, path, position } = lost;
+        let lost = LostRange { partition, from: *from, to: *to };
+        let what = "a read found it";
+        let hole = Hole { lost: Vec::from([lost]), ..Hole::at(path, *position, 0, what) };
+        self.visible.holes.add(hole);
+    }
+
+    /// Reads all sealed files over and over, at no more than this rate, and remembers what is
+    /// corrupt; 0 is never.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn scrub(&self, bytes_per_second: u64) -> std::io::Result<Scrubber> {
+        Scrubber::start(Arc::clone(&self.visible), bytes_per_second)
+    }
+
+    /// What is corrupt, as far as it is known, and whose loss nobody has accepted.
+    #[must_use]
+    pub fn corrupt(&self) -> Vec<Hole> {
+        self.visible.holes.open()
+    }
+
+    /// Accepts the loss of what the hole at `position` of the file at `path` has cost: the ranges
+    /// read as if compaction had taken them.
+    pub fn accept(&self, path: &str, position: u64, lost: &[LostRange]) {
+        for LostRange { partition, from, to } in lost {
+            self.visible.partition_or_new(*partition).accept(*from, *to);
+        }
+        self.visible.holes.accept(path, position);
+    }
+
+    /// Where reading goes on from `offset`: behind the accepted losses that it lies in.
+    #[must_use]
+    pub fn after_accepted(&self, partition: PartitionId, offset: Offset) -> Offset {
+        self.visible.partition(partition).map_or(offset, |it| it.after_accepted(offset))
+    }
+
+    /// Says that a partition exists. If the log has nothing of it, but lost entries that can have
+    /// had records of it, its end moves past the offsets of those.
+    pub fn expect(&self, partition: PartitionId) {
+        self.visible.expect(partition);
     }
 
     /// As [`read`](Self::read), but from memory alone and without waiting. `None` when what follows
@@ -174,4 +233,10 @@ impl Log {
     pub fn durable_csn(&self) -> Csn {
         self.visible.durable_csn()
     }
+}
+
+fn corrupt_range(partition: PartitionId, lost: &Lost) -> Error {
+    let Lost { from, to, path, position } = lost;
+    let (path, position) = (path.to_string(), *position);
+    Error::CorruptRange { partition, from: *from, to: *to, path, position }
 }

@@ -4,6 +4,7 @@
 
 mod cleaned;
 mod lookup;
+mod lost;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -17,6 +18,8 @@ use crate::span::{Growing, Span, Stretch, points_from};
 
 pub(crate) use cleaned::SpansIn;
 pub(crate) use lookup::{AtTime, Kept};
+use lost::LostOffsets;
+pub(crate) use lost::{LastFile, Lost};
 
 #[derive(Debug, Default)]
 struct State {
@@ -25,6 +28,7 @@ struct State {
     growing: Option<Growing>,
     /// The newest batches: an end of all there are, without a gap.
     tail: VecDeque<StoredBatch>,
+    losses: LostOffsets,
     /// Nothing before it is served.
     start: Offset,
     end: Offset,
@@ -35,8 +39,11 @@ struct State {
 pub(crate) enum Available {
     /// Batches from memory; none at the end.
     InMemory(Vec<StoredBatch>),
-    /// Batches that must be read: these stretches lead to the first of them, and a few more.
-    OnDisk(Vec<Stretch>),
+    /// Batches that must be read: these stretches lead to the first of them, and a few more. What
+    /// lies from the second offset on is behind a loss.
+    OnDisk(Vec<Stretch>, Option<Offset>),
+    /// The offset is lost.
+    Lost(Lost),
     /// The offset is before the partition's start.
     Gone { start: Offset, end: Offset },
 }
@@ -109,6 +116,7 @@ impl Partition {
         state.start = state.start.max(start);
         state.end = state.end.max(start);
         let start = state.start;
+        state.losses.trim(start);
         let gone = state.spans.partition_point(|span| span.end <= start);
         let gone: Vec<Span> = state.spans.drain(..gone).collect();
         drop(state);
@@ -134,9 +142,13 @@ impl Partition {
         if from < start {
             return Available::Gone { start, end: state.end };
         }
+        let (lost, next_lost) = state.losses.around(from);
+        if let Some(lost) = lost {
+            return Available::Lost(lost.clone());
+        }
         match state.tail_from(from, bytes_max) {
             Some(batches) => Available::InMemory(batches),
-            None => Available::OnDisk(state.stretches(from, bytes_max as u64)),
+            None => Available::OnDisk(state.stretches(from, bytes_max as u64), next_lost),
         }
     }
 
@@ -148,7 +160,8 @@ impl Partition {
     /// As [`available`](Self::available), from memory alone.
     pub(crate) fn tail_from(&self, from: Offset, bytes_max: usize) -> Option<Vec<StoredBatch>> {
         let state = self.read();
-        if from < state.start() { None } else { state.tail_from(from, bytes_max) }
+        let is_readable = from >= state.start() && state.losses.around(from).0.is_none();
+        if is_readable { state.tail_from(from, bytes_max) } else { None }
     }
 }
 
@@ -156,6 +169,7 @@ impl State {
     fn start(&self) -> Offset {
         let first = self.spans.front().map(|span| span.base);
         let first = first.or_else(|| self.growing.as_ref().map(|growing| growing.index.base));
+        let first = first.into_iter().chain(self.losses.first()).min();
         first.map_or(self.start, |first| first.max(self.start))
     }
 
@@ -177,7 +191,11 @@ impl State {
         }
         let at = self.tail.partition_point(|batch| batch.envelope.last_offset() < from);
         let mut limit = Limit::new(bytes_max);
-        let batches = self.tail.range(at..).take_while(|batch| limit.takes(batch.bytes()));
+        let (_, next_lost) = self.losses.around(from);
+        let is_before =
+            |batch: &&StoredBatch| next_lost.is_none_or(|lost| batch.envelope.base_offset < lost);
+        let batches = self.tail.range(at..).take_while(is_before);
+        let batches = batches.take_while(|batch| limit.takes(batch.bytes()));
         Some(batches.cloned().collect())
     }
 

@@ -9,7 +9,8 @@ use crate::entry::{Head, Kind, Row};
 use crate::files::Files;
 use crate::index::Point;
 use crate::log_file::LogFile;
-use crate::partition::Limit;
+use crate::partition::{Limit, Lost};
+use crate::resync::next_entry;
 use crate::span::{PointsOf, Stretch, points_around, points_from};
 use crate::window::Window;
 use crate::{EntryId, Error, StoredBatch};
@@ -20,20 +21,37 @@ const GAP_BYTES_MAX: u64 = 4096;
 const READ_BYTES_MIN: usize = 32 * 1024;
 const READ_BYTES_MAX: usize = 1024 * 1024;
 
-/// Reads the batches from `from` on, up to `bytes_max`, at least one if these stretches have one.
+/// What was read.
+#[derive(Debug, Default)]
+pub(crate) struct Read {
+    pub(crate) batches: Vec<StoredBatch>,
+    /// The loss that reading came to, after these batches.
+    pub(crate) lost: Option<Lost>,
+}
+
+/// Reads the batches from `from` on, up to `bytes_max`, at least one if these stretches have one;
+/// no further than to a loss.
 pub(crate) fn read(
     files: &Files,
     partition: PartitionId,
     stretches: &[Stretch],
     from: Offset,
     bytes_max: usize,
-) -> Result<Vec<StoredBatch>, Error> {
+) -> Result<Read, Error> {
     let mut limit = Limit::new(bytes_max);
-    let mut batches = Vec::new();
+    let mut read = Read::default();
     for stretch in stretches {
         let points = points(files, partition, stretch)?;
-        let mut walk = Walk::new(files, &stretch.file, partition, bytes_max)?;
-        let flow = walk.visit(points_from(&points, from), |place| {
+        let mut walk = Walk::new(files, stretch, partition, bytes_max)?;
+        let flow = walk.visit(points_from(&points, from), |seen| {
+            let place = match seen {
+                Seen::Batch(place) => place,
+                Seen::Lost(lost) if lost.to <= from => return Ok(Flow::On),
+                Seen::Lost(lost) => {
+                    read.lost = Some(lost);
+                    return Ok(Flow::Done);
+                }
+            };
             let envelope = place.row.envelope;
             if envelope.end_offset() <= from {
                 return Ok(Flow::On);
@@ -41,17 +59,24 @@ pub(crate) fn read(
             if !limit.takes(ENVELOPE_BYTES + envelope.bytes as usize) {
                 return Ok(Flow::Done);
             }
-            batches.push(StoredBatch { partition, envelope, batch: place.read()? });
+            match place.read()? {
+                Ok(batch) => read.batches.push(StoredBatch { partition, envelope, batch }),
+                Err(lost) => {
+                    read.lost = Some(lost);
+                    return Ok(Flow::Done);
+                }
+            }
             Ok(Flow::On)
         })?;
         if flow == Flow::Done {
             break;
         }
     }
-    Ok(batches)
+    Ok(read)
 }
 
-/// The offset of the first batch of `time` or later in a stretch that has one.
+/// The offset of the first batch of `time` or later in a stretch that has one; of a loss, if the
+/// batch can have been in that.
 pub(crate) fn offset_at(
     files: &Files,
     partition: PartitionId,
@@ -59,16 +84,24 @@ pub(crate) fn offset_at(
     time: Timestamp,
 ) -> Result<Offset, Error> {
     let points = points(files, partition, stretch)?;
-    let mut found = stretch.end;
-    let mut walk = Walk::new(files, &stretch.file, partition, READ_BYTES_MIN)?;
-    walk.visit(points_around(&points, time), |place| {
-        if place.row.envelope.append_ts < time {
+    let (mut found, mut lost_before) = (None, None);
+    let mut walk = Walk::new(files, stretch, partition, READ_BYTES_MIN)?;
+    walk.visit(points_around(&points, time), |seen| {
+        let envelope = match seen {
+            Seen::Batch(place) => place.row.envelope,
+            Seen::Lost(lost) => {
+                lost_before = Some(lost.from);
+                return Ok(Flow::On);
+            }
+        };
+        if envelope.append_ts < time {
+            lost_before = None;
             return Ok(Flow::On);
         }
-        found = place.row.envelope.base_offset;
+        found = Some(envelope.base_offset);
         Ok(Flow::Done)
     })?;
-    Ok(found)
+    Ok(lost_before.or(found).unwrap_or(stretch.end))
 }
 
 /// The commit in this stretch that a batch with this offset belongs to.
@@ -80,8 +113,9 @@ pub(crate) fn entry_of(
 ) -> Result<Option<EntryId>, Error> {
     let points = points(files, partition, stretch)?;
     let mut found = None;
-    let mut walk = Walk::new(files, &stretch.file, partition, READ_BYTES_MIN)?;
-    walk.visit(points_from(&points, offset), |place| {
+    let mut walk = Walk::new(files, stretch, partition, READ_BYTES_MIN)?;
+    walk.visit(points_from(&points, offset), |seen| {
+        let Seen::Batch(place) = seen else { return Ok(Flow::On) };
         let envelope = place.row.envelope;
         if envelope.end_offset() <= offset {
             return Ok(Flow::On);
@@ -136,6 +170,18 @@ struct Walk<'a> {
     file: &'a LogFile,
     window: Window,
     partition: PartitionId,
+    /// Where the stretch ends.
+    end: Offset,
+    /// The offset that the next batch begins with if nothing is missing before it.
+    expected: Offset,
+    /// Where the last bad place was behind which no batch of the partition was seen yet.
+    bad_at: Option<u64>,
+}
+
+/// What a walk comes to.
+enum Seen<'a> {
+    Batch(Place<'a>),
+    Lost(Lost),
 }
 
 /// A batch, and where it lies.
@@ -151,20 +197,21 @@ struct Place<'a> {
 impl<'a> Walk<'a> {
     fn new(
         files: &Files,
-        file: &'a Arc<LogFile>,
+        stretch: &'a Stretch,
         partition: PartitionId,
         bytes_max: usize,
     ) -> Result<Self, Error> {
+        let (file, end) = (&stretch.file, stretch.end);
         let read_bytes = bytes_max.clamp(READ_BYTES_MIN, READ_BYTES_MAX);
         let window = file.window(files.open(file)?).in_reads_of(read_bytes);
-        Ok(Self { file, window, partition })
+        Ok(Self { file, window, partition, end, expected: Offset::ZERO, bad_at: None })
     }
 
     /// Shows the batches of these points until `visit` is done.
     fn visit(
         &mut self,
         points: &[Point],
-        mut visit: impl FnMut(Place<'_>) -> Result<Flow, Error>,
+        mut visit: impl FnMut(Seen<'_>) -> Result<Flow, Error>,
     ) -> Result<Flow, Error> {
         let mut run_end = 0;
         for (n, point) in points.iter().enumerate() {
@@ -172,28 +219,70 @@ impl<'a> Walk<'a> {
                 run_end = end_of_run(&points[n..]);
                 self.window.read_ahead_to(run_end);
             }
-            let mut entry_at = point.begin();
-            while entry_at < point.end() {
-                let head = self
-                    .window
-                    .head(entry_at, self.file.header.salt)?
-                    .map_err(|what| Error::corrupt(&self.file.path, entry_at, what))?;
-                for (row, in_entry) in head.rows.iter().zip(head.batch_positions()) {
-                    if row.partition != self.partition {
-                        continue;
-                    }
-                    let batch_at = entry_at + in_entry as u64;
-                    let window = &mut self.window;
-                    let head = &head;
-                    let place = Place { head, row, file: self.file, window, entry_at, batch_at };
-                    if visit(place)? == Flow::Done {
-                        return Ok(Flow::Done);
-                    }
-                }
-                entry_at += u64::from(head.header.length);
+            if self.is_missing_before(point.base, &mut visit)? == Flow::Done
+                || self.visit_point(*point, &mut visit)? == Flow::Done
+            {
+                return Ok(Flow::Done);
             }
         }
+        // As far as these points go: all of the stretch, unless they were chosen by their time.
+        if self.bad_at.is_some() {
+            self.is_missing_before(self.end, &mut visit)
+        } else {
+            Ok(Flow::On)
+        }
+    }
+
+    fn visit_point(
+        &mut self,
+        point: Point,
+        visit: &mut impl FnMut(Seen<'_>) -> Result<Flow, Error>,
+    ) -> Result<Flow, Error> {
+        let salt = self.file.header.salt;
+        let mut entry_at = point.begin();
+        while entry_at < point.end() {
+            let Ok(head) = self.window.head(entry_at, salt)? else {
+                self.bad_at = Some(entry_at);
+                let next = next_entry(&mut self.window, salt, entry_at, point.end())?;
+                entry_at = next.unwrap_or_else(|| point.end());
+                continue;
+            };
+            for (row, in_entry) in head.rows.iter().zip(head.batch_positions()) {
+                if row.partition != self.partition {
+                    continue;
+                }
+                if self.is_missing_before(row.envelope.base_offset, visit)? == Flow::Done {
+                    return Ok(Flow::Done);
+                }
+                self.expected = row.envelope.end_offset();
+                let batch_at = entry_at + in_entry as u64;
+                let (file, window) = (self.file, &mut self.window);
+                let head = &head;
+                let place = Place { head, row, file, window, entry_at, batch_at };
+                if visit(Seen::Batch(place))? == Flow::Done {
+                    return Ok(Flow::Done);
+                }
+            }
+            entry_at += u64::from(head.header.length);
+        }
         Ok(Flow::On)
+    }
+
+    /// Shows what is missing before a batch at `base`, if there was a bad place since the last one.
+    /// Without one, compaction took it.
+    fn is_missing_before(
+        &mut self,
+        base: Offset,
+        visit: &mut impl FnMut(Seen<'_>) -> Result<Flow, Error>,
+    ) -> Result<Flow, Error> {
+        let from = std::mem::replace(&mut self.expected, base);
+        match self.bad_at.take() {
+            Some(position) if from < base => {
+                let path = self.file.path.as_str().into();
+                visit(Seen::Lost(Lost { from, to: base, path, position }))
+            }
+            _ => Ok(Flow::On),
+        }
     }
 }
 
@@ -210,14 +299,18 @@ fn end_of_run(points: &[Point]) -> u64 {
 }
 
 impl Place<'_> {
-    fn read(self) -> Result<RecordBatch, Error> {
-        let length = self.row.envelope.bytes as usize;
+    /// The batch; its loss, when it is not what was written.
+    fn read(self) -> Result<Result<RecordBatch, Lost>, Error> {
+        let envelope = self.row.envelope;
+        let length = envelope.bytes as usize;
         let bytes = self.window.at(self.batch_at, length)?;
-        let corrupt = |what: String| Error::corrupt(&self.file.path, self.entry_at, what);
-        if bytes.len() < length {
-            return Err(corrupt("the file ends within the entry".to_owned()));
-        }
-        let batch = self.row.envelope.check_batch(bytes.slice(..length));
-        batch.map_err(|error| corrupt(error.to_string()))
+        let batch = bytes.get(..length).map(|_| bytes.slice(..length));
+        let batch = batch.and_then(|bytes| envelope.check_batch(bytes).ok());
+        Ok(batch.ok_or_else(|| Lost {
+            from: envelope.base_offset,
+            to: envelope.end_offset(),
+            path: self.file.path.as_str().into(),
+            position: self.entry_at,
+        }))
     }
 }

@@ -11,6 +11,7 @@ mod evidence;
 mod file_read;
 mod file_set;
 mod history;
+mod losses;
 mod new_indexes;
 mod placed;
 mod plan;
@@ -33,7 +34,7 @@ use crate::stats::add;
 use crate::storage::{Storage, StorageLock, SyncSite};
 use crate::visible::Visible;
 use crate::writer::{Current, Start, Writer};
-use crate::{Cleaner, Error, Journal, Log, Settings};
+use crate::{Cleaner, Error, Hole, Journal, Log, Settings};
 use directory::Directory;
 use file_set::FileSet;
 use history::History;
@@ -88,13 +89,14 @@ pub fn open(storage: Arc<dyn Storage>, settings: Settings) -> Result<Opened, Err
     let lock = own(&*storage)?;
     begin_life(&*storage)?;
     make_folders(&*storage)?;
-    let Directory { files, segments, blank, stray_indexes, epoch } = Directory::read(&storage)?;
+    let Directory { files, headless, segments, blank, stray_indexes, epoch } =
+        Directory::read(&storage)?;
     let cluster = files.first().map(|file| file.header.cluster);
-    let plan = Plan::of(files, blank)?;
+    let plan = Plan::of(files, headless, blank)?;
     let files = Files::new(Arc::clone(&storage), settings.points_cache_bytes);
     let visible = Arc::new(Visible::new(files));
     let set = FileSet::of(plan.live, segments, &segments_records::read)?;
-    let history = History::read(set.live, &set.removed, &visible)?;
+    let history = History::read(set.live, plan.headless, &set.removed, &visible)?;
 
     let torn_bytes = match &history.tail {
         Some(tail) => successor::keep_torn(&*storage, tail)?,
@@ -102,6 +104,7 @@ pub fn open(storage: Arc<dyn Storage>, settings: Settings) -> Result<Opened, Err
     };
     let identity = successor::identity(cluster, epoch)?;
     let current = successor::make(&*storage, &settings, identity, &history, &visible)?;
+    history.losses.move_ends(&visible);
     let dead: Vec<String> = plan.dead.into_iter().chain(set.dead).collect();
     successor::end_old_files(&*storage, &history, &dead, &stray_indexes)?;
     visible.set_durable_csn(history.newest.csn);
@@ -120,6 +123,17 @@ pub fn open(storage: Arc<dyn Storage>, settings: Settings) -> Result<Opened, Err
     let removed = set.removed;
     let parts = Parts { storage, settings, lock, visible, current, identity, history, removed };
     start(parts, recovered)
+}
+
+/// The holes that an opening of the log would find. Changes nothing.
+pub(crate) fn judge(storage: &Arc<dyn Storage>) -> Result<Vec<Hole>, Error> {
+    let Directory { files, headless, segments, blank, .. } = Directory::read(storage)?;
+    let plan = Plan::of(files, headless, blank)?;
+    let visible = Visible::new(Files::new(Arc::clone(storage), 0));
+    let set = FileSet::of(plan.live, segments, &segments_records::read)?;
+    let history = History::read(set.live, plan.headless, &set.removed, &visible)?;
+    history.losses.move_ends(&visible);
+    Ok(visible.holes.open())
 }
 
 struct Parts {
@@ -153,7 +167,7 @@ fn recovered(identity: Identity, history: &History, torn_bytes: u64) -> Recovere
         epoch,
         last_csn: history.newest.csn,
         last_time: history.newest.time,
-        unclean: history.tail.as_ref().is_some_and(|tail| !tail.stopped),
+        unclean: history.lost_tail || history.tail.as_ref().is_some_and(|tail| !tail.stopped),
         superseded_entries: history.tail.as_ref().map_or(0, |tail| tail.unproven.len() as u64),
         torn_bytes,
         scanned_files: history.scanned_files,

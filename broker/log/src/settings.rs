@@ -32,6 +32,9 @@ pub struct Settings {
     pub compaction_bytes: usize,
     /// How long a tombstone stays, so that readers see it.
     pub tombstones_kept: Duration,
+    /// How much of the sealed files is read each second to find what is corrupt before somebody
+    /// needs it, in bytes; 0 is nothing.
+    pub scrub_bytes_per_second: u64,
     /// How long the journal is idle before a checkpoint proves its last entries durable. Until then
     /// a bit that flips in them looks like a write that a power cut tore.
     pub checkpoint_after: Duration,
@@ -55,6 +58,7 @@ impl Default for Settings {
             segment_bytes: 512 * 1024 * 1024,
             compaction_bytes: 64 * 1024 * 1024,
             tombstones_kept: Duration::from_secs(24 * 3600),
+            scrub_bytes_per_second: 8 * 1024 * 1024,
             checkpoint_after: Duration::from_millis(25),
             on_fatal: Arc::new(|_| {}),
         }
@@ -71,6 +75,7 @@ impl fmt::Debug for Settings {
             .field("segment_bytes", &self.segment_bytes)
             .field("compaction_bytes", &self.compaction_bytes)
             .field("tombstones_kept", &self.tombstones_kept)
+            .field("scrub_bytes_per_second", &self.scrub_bytes_per_second)
             .field("checkpoint_after", &self.checkpoint_after)
             .finish_non_exhaustive()
     }

@@ -5,18 +5,19 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use logmill_model::{Csn, Offset, PartitionId};
 
-use crate::Error;
 use crate::files::Files;
+use crate::hole::Holes;
 use crate::index::Summary;
 use crate::log_file::LogFile;
-use crate::partition::Partition;
+use crate::partition::{Lost, Partition};
 use crate::sealed::SealedFiles;
 use crate::span::Span;
 use crate::stats::Counters;
+use crate::{Error, Hole, LostRange};
 
 type Partitions = HashMap<PartitionId, Arc<Partition>>;
 
@@ -26,6 +27,9 @@ pub(crate) struct Visible {
     durable_csn: AtomicU64,
     pub(crate) files: Files,
     pub(crate) sealed: SealedFiles,
+    pub(crate) holes: Holes,
+    /// Those in which partitions of which nothing else is left may have had records.
+    hiding: Mutex<Vec<Hole>>,
     pub(crate) counters: Counters,
 }
 
@@ -36,6 +40,8 @@ impl Visible {
             durable_csn: AtomicU64::new(0),
             files,
             sealed: SealedFiles::default(),
+            holes: Holes::default(),
+            hiding: Mutex::default(),
             counters: Counters::default(),
         }
     }
@@ -70,6 +76,25 @@ impl Visible {
     /// All partitions, in no order.
     pub(crate) fn all_partitions(&self) -> Vec<(PartitionId, Arc<Partition>)> {
         self.read().iter().map(|(id, partition)| (*id, Arc::clone(partition))).collect()
+    }
+
+    pub(crate) fn set_hiding(&self, holes: Vec<Hole>) {
+        *self.hiding.lock().unwrap_or_else(PoisonError::into_inner) = holes;
+    }
+
+    /// A partition exists: if the log has nothing of it, it may have had records in what is lost.
+    pub(crate) fn expect(&self, id: PartitionId) {
+        if self.partition(id).is_some() {
+            return;
+        }
+        for hole in self.hiding.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let partition = self.partition_or_new(id);
+            let from = partition.end();
+            let to = Offset(from.0.saturating_add(hole.offsets_max()));
+            let lost = LostRange { partition: id, from, to };
+            partition.lose(Lost::new(hole, lost));
+            self.holes.add_lost(&hole.path, hole.position, lost);
+        }
     }
 
     pub(crate) fn forget(&self, id: PartitionId) {

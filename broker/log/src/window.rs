@@ -83,6 +83,22 @@ impl Window {
         }
     }
 
+    /// Where what is written in the file ends, and zeros follow to its end. Reads from the back.
+    pub(crate) fn zeros_from_end(&mut self) -> Result<u64, Error> {
+        let failed = |error| Error::io("read", &self.path, error);
+        let mut end = self.file.bytes().map_err(failed)?;
+        while end > 0 {
+            let begin = end.saturating_sub(CHUNK_BYTES as u64);
+            let bytes = self.at(begin, usize::try_from(end - begin).unwrap_or(CHUNK_BYTES))?;
+            let length = bytes.len().min(usize::try_from(end - begin).unwrap_or(CHUNK_BYTES));
+            if let Some(last) = bytes[..length].iter().rposition(|byte| *byte != 0) {
+                return Ok(begin + last as u64 + 1);
+            }
+            end = begin;
+        }
+        Ok(0)
+    }
+
     /// Where what follows `position` is zeros to the file's end.
     pub(crate) fn zeros_from(&mut self, position: u64) -> Result<u64, Error> {
         let mut zeros_from = position;

@@ -177,6 +177,8 @@ pub enum LaneState {
     Running,
     /// Retention removed its next record; it stands until it is told to skip what is lost.
     Lost,
+    /// Its next records, or its cursor, can't be read; it stands until the loss is accepted.
+    Corrupt,
 }
 
 /// Offsets that retention removed before a lane had handled them.
@@ -269,6 +271,34 @@ pub struct ClockJump {
     pub believed: Timestamp,
 }
 
+/// A place on disk that is not what was written, and what that has cost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CorruptPlace {
+    /// The file, in the data directory.
+    pub file: String,
+    /// Where in it.
+    pub position: u64,
+    /// How much can't be read, in bytes; 0 when that is not known.
+    pub bytes: u64,
+    /// What is wrong there.
+    pub what: String,
+    /// The offsets that are lost, or may be.
+    pub lost: Vec<CorruptOffsets>,
+}
+
+/// Offsets of a partition that can't be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CorruptOffsets {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: u32,
+    /// The first.
+    pub from: Offset,
+    /// The one after the last.
+    pub to: Offset,
+}
+
 /// The broker at a glance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BrokerStatus {
@@ -289,6 +319,9 @@ pub struct BrokerStatus {
     /// The jump of the wall clock that the broker does not believe, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_jump: Option<ClockJump>,
+    /// Where the log is corrupt, as far as that was found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub corrupt: Vec<CorruptPlace>,
     /// Topics, without the internal ones.
     pub topics: Vec<TopicDescription>,
     /// Deployments.

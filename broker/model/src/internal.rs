@@ -25,7 +25,8 @@ use serde::de::DeserializeOwned;
 pub use catalog::{CatalogKey, CatalogRecord, DeploymentRecord, TopicRecord, VersionRecord};
 pub use cursor::{CursorRecord, FailedAttempts};
 pub use segments::{
-    CsnRange, RemovedRecord, SegmentRecord, SegmentsKey, SegmentsRecord, StartRecord,
+    AcceptedRange, AcceptedRecord, CsnRange, RemovedRecord, SegmentRecord, SegmentsKey,
+    SegmentsRecord, StartRecord,
 };
 
 use crate::Error;

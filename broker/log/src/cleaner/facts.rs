@@ -70,7 +70,9 @@ impl Cleaner {
         let fact = |(at, sealed): (usize, &SealedFile)| {
             let live = live.get(&sealed.file.id);
             // What the newest file knows of the last entry is needed until the next one knows it.
-            let cleanable = at < last && self.may_touch(&sealed.file, policies);
+            let cleanable = at < last
+                && !self.visible.holes.is_in(&sealed.file.path)
+                && self.may_touch(&sealed.file, policies);
             fact(sealed, live.copied(), cleanable)
         };
         let facts = files.iter().enumerate().map(fact).collect();

@@ -69,7 +69,7 @@ fn example() -> Partition {
 
 /// The files that reading so leads to, and the first points of the one being written.
 fn files(partition: &Partition, from: u64, bytes_max: usize) -> Vec<(u64, Option<u64>)> {
-    let Available::OnDisk(stretches) = partition.available(Offset(from), bytes_max) else {
+    let Available::OnDisk(stretches, None) = partition.available(Offset(from), bytes_max) else {
         panic!("it is on disk");
     };
     let points = |stretch: &Stretch| match &stretch.points {

@@ -32,10 +32,10 @@ pub(super) fn check_continuity(
     Err(Error::Missing { first: expected, last: Some(last), place: "before", path })
 }
 
-/// The entry CRC of the commit that a file says it follows: what it can be held against is gone.
+/// The entry CRC of the commit that a file says it follows: what it can be held against is gone. 0
+/// when that can't be read either.
 fn first_prev_crc(file: &JournalFile) -> Result<u32, Error> {
     let position = FILE_HEADER_BYTES as u64;
     let head = file.window()?.head(position, file.header.salt)?;
-    let head = head.map_err(|what| Error::corrupt(&file.path, position, what))?;
-    Ok(head.header.prev_crc)
+    Ok(head.map_or(0, |head| head.header.prev_crc))
 }

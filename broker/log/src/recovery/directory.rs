@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use logmill_model::{Csn, Epoch, ShardId};
 
+use crate::entry::ENTRY_HEADER_BYTES;
 use crate::file_header::{
     DecodedFileHeader, FILE_HEADER_BYTES, FORMAT_VERSION, FileHeader, FileKind,
 };
@@ -36,6 +37,10 @@ impl JournalFile {
         Ok(Window::new(&self.path, self.open()?))
     }
 
+    pub(super) fn bytes(&self) -> Result<u64, Error> {
+        self.open()?.bytes().map_err(|error| Error::io("read", &self.path, error))
+    }
+
     /// Whether nothing was ever written behind the header.
     pub(super) fn is_blank(&self) -> Result<bool, Error> {
         let begin = FILE_HEADER_BYTES as u64;
@@ -47,10 +52,32 @@ impl JournalFile {
         index_file::read_points(&*self.storage, &self.path, place)
     }
 
+    /// Whether anything was ever written behind the header: as a rule, what comes first tells.
+    pub(super) fn has_entries(&self) -> Result<bool, Error> {
+        let begin = FILE_HEADER_BYTES as u64;
+        let mut window = self.window()?.in_reads_of(ENTRY_HEADER_BYTES);
+        let first = window.at(begin, ENTRY_HEADER_BYTES)?;
+        Ok(first.iter().any(|byte| *byte != 0) || !self.is_blank()?)
+    }
+
     /// What its index says of it, if it is sealed and has one.
     pub(super) fn summary(&self) -> Result<Option<Summary>, Error> {
         let file = self.open()?;
         Ok(index_file::read_summary(&*self.storage, &self.path, &self.header, &*file))
+    }
+}
+
+/// A file whose header is bad in both copies, though there is something behind it. Its salt is lost,
+/// and so is all that is in it.
+pub(super) struct HeadlessFile {
+    pub(super) path: String,
+    pub(super) name: FileName,
+    pub(super) bytes: u64,
+}
+
+impl JournalFile {
+    pub(super) fn name(&self) -> FileName {
+        FileName { epoch: self.header.epoch, first: self.header.first }
     }
 }
 
@@ -59,6 +86,8 @@ pub(super) struct Directory {
     pub(super) files: Vec<JournalFile>,
     /// Segments, whether they count or not, in no order.
     pub(super) segments: Vec<JournalFile>,
+    /// Journal files with entries whose header is lost, in the order in which they were made.
+    pub(super) headless: Vec<HeadlessFile>,
     /// Paths of files without a header: the power went before it was durable. A journal file has
     /// nothing else either then, since entries are written only after that; what a segment has does
     /// not count.
@@ -76,6 +105,7 @@ impl Directory {
         let epoch = names.last().map_or(Epoch::ZERO, |name| name.epoch);
         let mut directory = Self {
             files: Vec::with_capacity(names.len()),
+            headless: Vec::new(),
             segments: Vec::new(),
             blank: Vec::new(),
             stray_indexes: stray_indexes(FOLDER, &listed, names.iter().map(|it| it.path())),
@@ -90,8 +120,10 @@ impl Directory {
                     directory.files.push(file);
                 }
                 Found::Blank(path) => directory.blank.push(path),
+                Found::Headless(file) => directory.headless.push(file),
             }
         }
+        check_known(&directory.files, &directory.headless)?;
         directory.read_segments(storage)?;
         Ok(directory)
     }
@@ -110,6 +142,8 @@ impl Directory {
                     self.segments.push(file);
                 }
                 Found::Blank(path) => self.blank.push(path),
+                // A segment without a header is blank.
+                Found::Headless(_) => {}
             }
         }
         Ok(())
@@ -117,7 +151,11 @@ impl Directory {
 }
 
 fn list(storage: &dyn Storage, folder: &str) -> Result<Vec<String>, Error> {
-    storage.list(folder).map_err(|error| Error::io("list", folder, error))
+    match storage.list(folder) {
+        // Who only looks makes no folders.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        listed => listed.map_err(|error| Error::io("list", folder, error)),
+    }
 }
 
 fn segment_names(listed: &[String]) -> Result<Vec<SegmentName>, Error> {
@@ -157,6 +195,7 @@ enum Found {
     File(JournalFile),
     /// It has no header, and nothing else either.
     Blank(String),
+    Headless(HeadlessFile),
 }
 
 /// What a file's header must say.
@@ -185,12 +224,27 @@ fn read_file(storage: &Arc<dyn Storage>, path: String, expected: Expected) -> Re
         DecodedFileHeader::Bad if expected.kind == FileKind::Segment => Ok(Found::Blank(path)),
         DecodedFileHeader::Bad => {
             let begin = FILE_HEADER_BYTES as u64;
-            if Window::new(&path, file).zeros_from(begin)? == begin {
-                Ok(Found::Blank(path))
+            let bytes = Window::new(&path, file).zeros_from(begin)?;
+            // Entries are written only behind a header that is durable.
+            Ok(if bytes == begin {
+                Found::Blank(path)
             } else {
-                Err(Error::corrupt(&path, 0, "both copies of the file's header are bad"))
-            }
+                let Expected { first, epoch, .. } = expected;
+                Found::Headless(HeadlessFile { path, name: FileName { epoch, first }, bytes })
+            })
         }
+    }
+}
+
+/// Fails when all files are headless: then nothing tells whose they are.
+fn check_known(files: &[JournalFile], headless: &[HeadlessFile]) -> Result<(), Error> {
+    match headless.first() {
+        Some(file) if files.is_empty() => Err(Error::corrupt(
+            &file.path,
+            0,
+            "both copies of the file's header are bad, and no other file is whole",
+        )),
+        _ => Ok(()),
     }
 }
 

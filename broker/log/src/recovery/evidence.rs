@@ -11,57 +11,56 @@ use logmill_model::Csn;
 
 use super::directory::JournalFile;
 use crate::Error;
-use crate::entry::{ALIGNMENT, ENTRY_HEADER_BYTES, EntryHeader, Kind, MAGIC};
+use crate::entry::{ALIGNMENT, ENTRY_HEADER_BYTES, EntryHeader, Kind, SealReason};
 use crate::file_header::FILE_HEADER_BYTES;
 use crate::layout::array_at;
+use crate::resync::find_headers;
 
-/// Visits the whole headers from `position` on, wherever they lie, until `visit` breaks.
-fn find_headers<B>(
-    file: &JournalFile,
-    mut position: u64,
-    mut visit: impl FnMut(&EntryHeader) -> ControlFlow<B>,
-) -> Result<Option<B>, Error> {
-    let mut window = file.window()?;
-    loop {
-        let bytes = window.at(position, ENTRY_HEADER_BYTES)?;
-        if bytes.len() < ENTRY_HEADER_BYTES {
-            return Ok(None);
-        }
-        let places = bytes.len() / ALIGNMENT;
-        let found = bytes.chunks_exact(ALIGNMENT).position(|word| word[..MAGIC.len()] == MAGIC);
-        position += (found.unwrap_or(places) * ALIGNMENT) as u64;
-        if found.is_none() {
-            continue;
-        }
-        let bytes = window.at(position, ENTRY_HEADER_BYTES)?;
-        if bytes.len() < ENTRY_HEADER_BYTES {
-            return Ok(None);
-        }
-        if let Ok((header, _)) = EntryHeader::decode(&array_at(&bytes, 0), file.header.salt)
-            && let ControlFlow::Break(value) = visit(&header)
-        {
-            return Ok(Some(value));
-        }
-        position += ALIGNMENT as u64;
-    }
+/// What lies behind a bad place.
+pub(super) struct Behind {
+    /// Why the entry that should be at the bad place must have been durable, if anything says so.
+    pub(super) proof: Option<&'static str>,
+    /// Where the next entry that can follow begins.
+    pub(super) next: Option<(u64, EntryHeader)>,
 }
 
-/// Why the commit `expected`, which is bad at `position`, must have been durable; `None` when
-/// nothing says so.
-pub(super) fn proof_of_durability(
+/// Looks behind `position`, where the commit `expected` or a mark before it should be and is bad.
+/// `durable` says that it is known to have been durable.
+pub(super) fn look_behind(
     file: &JournalFile,
     position: u64,
     expected: Csn,
-) -> Result<Option<String>, Error> {
-    find_headers(file, position + ALIGNMENT as u64, |header| {
-        let why = match header.kind {
-            Kind::Commit if header.durable_csn >= expected => "a later entry says it was durable",
-            Kind::Commit if header.csn == expected => "its place is taken, and it follows",
-            Kind::Commit => return ControlFlow::Continue(()),
-            _ => "what follows was written when all before it was durable",
+    durable: Option<&'static str>,
+) -> Result<Behind, Error> {
+    let mut behind = Behind { proof: durable, next: None };
+    let mut window = file.window()?;
+    let from = position + ALIGNMENT as u64;
+    find_headers(&mut window, file.header.salt, from, |at, header| {
+        let follows = match header.kind {
+            Kind::Commit => header.csn >= expected,
+            _ => header.csn.next() >= expected,
         };
-        ControlFlow::Break(why.to_owned())
-    })
+        if follows && behind.next.is_none() {
+            behind.next = Some((at, *header));
+        }
+        if behind.proof.is_none() {
+            behind.proof = proves(header, expected);
+        }
+        match (&behind.proof, &behind.next) {
+            (Some(_), Some(_)) => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    })?;
+    Ok(behind)
+}
+
+fn proves(header: &EntryHeader, expected: Csn) -> Option<&'static str> {
+    match header.kind {
+        Kind::Commit if header.durable_csn >= expected => Some("a later entry says it was durable"),
+        Kind::Commit if header.csn == expected => Some("its place is taken, and it follows"),
+        Kind::Commit => None,
+        _ => Some("what follows was written when all before it was durable"),
+    }
 }
 
 /// Whether a superseding file has all that it supersedes: it is sealed, or its completion record is
@@ -70,7 +69,8 @@ pub(super) fn is_complete(file: &JournalFile) -> Result<bool, Error> {
     if file.summary()?.is_some() {
         return Ok(true);
     }
-    let complete = find_headers(file, FILE_HEADER_BYTES as u64, |header| {
+    let begin = FILE_HEADER_BYTES as u64;
+    let complete = find_headers(&mut file.window()?, file.header.salt, begin, |_, header| {
         if header.kind == Kind::Recovered || header.epoch == file.header.epoch {
             ControlFlow::Break(())
         } else {
@@ -78,4 +78,33 @@ pub(super) fn is_complete(file: &JournalFile) -> Result<bool, Error> {
         }
     })?;
     Ok(complete.is_some())
+}
+
+/// Whether what a file supersedes, from `from` on, is gone from the older files: then the file must
+/// have been complete, though its completion record is bad. The older files end right before it,
+/// with a seal, and none of those that it replaces has anything in it.
+pub(super) fn source_is_gone(older: &[JournalFile], from: Csn) -> Result<bool, Error> {
+    for file in older.iter().rev() {
+        if file.header.first < from {
+            return is_sealed_before(file, from);
+        }
+        if !file.is_blank()? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn is_sealed_before(file: &JournalFile, from: Csn) -> Result<bool, Error> {
+    let Some(seal_at) = file.bytes()?.checked_sub(ENTRY_HEADER_BYTES as u64) else {
+        return Ok(false);
+    };
+    let bytes = file.window()?.at(seal_at, ENTRY_HEADER_BYTES)?;
+    if bytes.len() < ENTRY_HEADER_BYTES {
+        return Ok(false);
+    }
+    let seal = EntryHeader::decode(&array_at(&bytes, 0), file.header.salt);
+    Ok(seal.is_ok_and(|(seal, _)| {
+        seal.kind == Kind::Seal(SealReason::Superseded) && seal.csn.next() == from
+    }))
 }

@@ -3,24 +3,28 @@
 use std::collections::VecDeque;
 
 use logmill_model::Csn;
+use logmill_model::internal::CsnRange;
 
 use super::directory::JournalFile;
+use super::evidence::{Behind, look_behind};
 use super::placed::Placed;
 use super::scan::{Next, Scan};
 use super::segment_read::SegmentRead;
-use crate::Error;
 use crate::active_file::Newest;
 use crate::entry::{ENTRY_HEADER_BYTES, Kind, SealReason};
 use crate::file_header::FileKind;
 use crate::index::{IndexBuilder, Seal, Summary};
+use crate::{Error, Hole};
 
 /// How a file ends.
 pub(super) enum End {
     Sealed(SealReason),
     /// A newer file replaces what follows; and how it was sealed there, if it was.
     Replaced(Option<SealReason>),
-    /// Nothing whole follows.
-    Bad(String),
+    /// Nothing whole follows, and what there was can have been torn.
+    Torn,
+    /// What follows was durable, and can't be read.
+    Lost,
 }
 
 /// Where the batches of a file lie.
@@ -33,6 +37,8 @@ pub(super) enum Contents {
 
 /// What was found in one file.
 pub(super) struct FileRead {
+    /// The commit before its first.
+    pub(super) before: Newest,
     /// Of its commits but the unproven ones.
     pub(super) contents: Contents,
     /// Whole commits at the end of a file without a seal that nothing proves durable.
@@ -43,16 +49,18 @@ pub(super) struct FileRead {
     pub(super) newest: Newest,
     /// The newest commit that is proven durable, or the one before the file.
     pub(super) proven: Newest,
-    pub(super) durable_csn: Csn,
+    /// What of it is corrupt.
+    pub(super) holes: Vec<Hole>,
 }
 
 impl FileRead {
-    /// Reads a file, up to before `until` if that is given; `before` is the last commit of those
-    /// before it.
+    /// Reads a file, up to before `until` if that is given. `before` is the last commit of those
+    /// before it, `next` the first one of a file that was written later.
     pub(super) fn of(
         file: &JournalFile,
         until: Option<Csn>,
         before: Newest,
+        next: &dyn Fn() -> Result<Option<Csn>, Error>,
     ) -> Result<Self, Error> {
         if file.header.kind == FileKind::Segment {
             return Self::segment(file, before);
@@ -61,7 +69,10 @@ impl FileRead {
             Some(summary) if until.is_none_or(|it| it == summary.seal.newest.csn.next()) => {
                 Self::summed_up(file, summary, until, before)
             }
-            _ => Self::scanned(file, until, before),
+            _ => {
+                let durable_before = if until.is_some() { until } else { next()? };
+                Self::scanned(file, until, durable_before, before)
+            }
         }
     }
 
@@ -73,19 +84,20 @@ impl FileRead {
     ) -> Result<Self, Error> {
         let Seal { reason, prev_crc, newest, end } = summary.seal;
         let position = end - ENTRY_HEADER_BYTES as u64;
-        if prev_crc != before.entry_crc {
+        if before.is_chained() && prev_crc != before.entry_crc {
             let what = format!("entry {} follows another history", before.csn.next());
             return Err(Error::corrupt(&file.path, position, what));
         }
         let end = if until.is_some() { End::Replaced(Some(reason)) } else { End::Sealed(reason) };
         Ok(Self {
+            before: Newest { entry_crc: prev_crc, ..before },
             contents: Contents::Summary(summary),
             unproven: VecDeque::new(),
             end,
             position,
             newest,
             proven: newest,
-            durable_csn: newest.csn,
+            holes: Vec::new(),
         })
     }
 
@@ -94,67 +106,96 @@ impl FileRead {
             return Self::summed_up(file, summary, None, before);
         }
         let SegmentRead { index, newest, prev_crc, position } = SegmentRead::of(file)?;
-        if prev_crc != before.entry_crc {
+        if before.is_chained() && prev_crc != before.entry_crc {
             let what = format!("entry {} follows another history", before.csn.next());
             return Err(Error::corrupt(&file.path, position, what));
         }
         Ok(Self {
+            before: Newest { entry_crc: prev_crc, ..before },
             contents: Contents::Index(index),
             unproven: VecDeque::new(),
             end: End::Sealed(SealReason::Cleaned),
             position,
             newest,
             proven: newest,
-            durable_csn: newest.csn,
+            holes: Vec::new(),
         })
     }
 
-    fn scanned(file: &JournalFile, until: Option<Csn>, before: Newest) -> Result<Self, Error> {
+    /// All commits before `durable_before` were durable.
+    fn scanned(
+        file: &JournalFile,
+        until: Option<Csn>,
+        durable_before: Option<Csn>,
+        before: Newest,
+    ) -> Result<Self, Error> {
         let mut scan = Scan::new(file, before)?;
-        let mut commits =
-            Commits { index: IndexBuilder::default(), newer: VecDeque::new(), proven: before };
+        let mut commits = Commits::after(before);
         let mut position;
         let end = loop {
             position = scan.position();
             if until == Some(scan.newest().csn.next()) {
                 break End::Replaced(read_seal(&mut scan)?);
             }
+            let newest = scan.newest();
             match scan.next()? {
                 Next::Commit(commit) => commits.newer.push_back(commit),
+                Next::Damaged(commit, lost, what) => {
+                    let csn = commit.newest.csn;
+                    let known = known_durable(durable_before, csn);
+                    if look_behind(file, position, csn, known)?.proof.is_none() {
+                        scan.step_back(position, newest);
+                        break End::Torn;
+                    }
+                    let bytes = u64::from(commit.length);
+                    commits.newer.push_back(commit);
+                    commits.prove(csn).map_err(|what| scan.corrupt(what))?;
+                    commits
+                        .holes
+                        .push(Hole { lost, ..Hole::at(&file.path, position, bytes, what) });
+                }
                 Next::Mark(Kind::Seal(reason)) => break End::Sealed(reason),
                 Next::Mark(_) => {}
-                Next::Bad(what) => break End::Bad(what),
+                Next::Bad(what) => {
+                    match skip(file, &mut scan, &mut commits, (until, durable_before, what))? {
+                        Skipped::Hole => {}
+                        Skipped::Rest => {
+                            position = scan.position();
+                            break End::Lost;
+                        }
+                        Skipped::Torn => break End::Torn,
+                    }
+                }
             }
             commits.prove(scan.durable_csn()).map_err(|what| scan.corrupt(what))?;
         };
         if matches!(end, End::Replaced(_)) {
             position = scan.position();
-        } else if let Some(until) = until {
-            let next = scan.newest().csn.next();
-            return Err(scan.corrupt(format!("entries {next} to before {until} are missing")));
         }
-        if !matches!(end, End::Bad(_)) {
+        if !matches!(end, End::Torn) {
             commits.prove(scan.newest().csn).map_err(|what| scan.corrupt(what))?;
         }
         Ok(Self {
+            before: scan.before(),
             contents: Contents::Index(commits.index),
             unproven: commits.newer,
             end,
             position,
             newest: scan.newest(),
             proven: commits.proven,
-            durable_csn: scan.durable_csn(),
+            holes: commits.holes,
         })
     }
 
     /// The file's seal, or the one that it gets behind its proven commits.
-    pub(super) fn seal(&self, before: Newest) -> Seal {
+    pub(super) fn seal(&self) -> Seal {
         let end = self.proven_end() + ENTRY_HEADER_BYTES as u64;
         let reason = match self.end {
             End::Sealed(reason) | End::Replaced(Some(reason)) => reason,
-            End::Replaced(None) | End::Bad(_) => SealReason::Superseded,
+            End::Lost => SealReason::Rolled,
+            End::Replaced(None) | End::Torn => SealReason::Superseded,
         };
-        Seal { reason, prev_crc: before.entry_crc, newest: self.proven, end }
+        Seal { reason, prev_crc: self.before.entry_crc, newest: self.proven, end }
     }
 
     /// Takes where its batches lie.
@@ -175,16 +216,78 @@ struct Commits {
     /// The others.
     newer: VecDeque<Placed>,
     proven: Newest,
+    holes: Vec<Hole>,
 }
 
 impl Commits {
+    fn after(newest: Newest) -> Self {
+        let (index, newer) = (IndexBuilder::default(), VecDeque::new());
+        Self { index, newer, proven: newest, holes: Vec::new() }
+    }
+
     fn prove(&mut self, durable: Csn) -> Result<(), String> {
         while let Some(commit) = self.newer.pop_front_if(|commit| commit.newest.csn <= durable) {
-            commit.index(&mut self.index)?;
+            let missing = commit.index(&mut self.index)?;
+            if let Some(hole) = self.holes.iter_mut().rfind(|it| it.position < commit.position) {
+                hole.lost.extend(missing);
+            }
             self.proven = commit.newest;
         }
         Ok(())
     }
+}
+
+/// What became of a bad place.
+enum Skipped {
+    /// It is corrupt; the scan goes on behind it.
+    Hole,
+    /// It is corrupt, and nothing whole follows in the file.
+    Rest,
+    /// It can have been torn.
+    Torn,
+}
+
+/// Why `csn` must have been durable, when all before `durable_before` were.
+fn known_durable(durable_before: Option<Csn>, csn: Csn) -> Option<&'static str> {
+    // The mark before a file's successor comes right before its first entry.
+    durable_before.filter(|it| csn <= *it).map(|_| "a later file follows")
+}
+
+/// Goes on behind a bad place, if what was there had been durable.
+fn skip(
+    file: &JournalFile,
+    scan: &mut Scan<'_>,
+    commits: &mut Commits,
+    (until, durable_before, what): (Option<Csn>, Option<Csn>, String),
+) -> Result<Skipped, Error> {
+    let (position, newest) = (scan.position(), scan.newest());
+    let expected = newest.csn.next();
+    let known = known_durable(durable_before, expected);
+    let Behind { proof, next } = look_behind(file, position, expected, known)?;
+    let Some(proof) = proof else { return Ok(Skipped::Torn) };
+    commits.prove(newest.csn).map_err(|what| scan.corrupt(what))?;
+    let what = format!("entry {expected} should be here: {what}, and {proof}");
+    let (bytes, skipped) = match next {
+        Some((at, header)) => {
+            scan.go_on(at, &header);
+            if let Some(until) = until {
+                scan.end_at(Csn(until.0.saturating_sub(1)));
+            }
+            (at - position, Skipped::Hole)
+        }
+        None => {
+            let bytes = scan.rest()?;
+            let last = durable_before.map_or(newest.csn, |it| Csn(it.0.saturating_sub(1)));
+            scan.give_up(last, bytes);
+            (bytes, Skipped::Rest)
+        }
+    };
+    let last = scan.newest().csn;
+    let csns = (last >= expected).then_some(CsnRange { first: expected, last });
+    commits.proven = scan.newest();
+    let is_cut = matches!(skipped, Skipped::Rest);
+    commits.holes.push(Hole { csns, is_cut, ..Hole::at(&file.path, position, bytes, what) });
+    Ok(skipped)
 }
 
 /// Reads the marks behind the last live commit of a file, up to its seal if it has one.

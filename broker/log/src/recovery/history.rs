@@ -2,19 +2,23 @@
 
 use std::collections::VecDeque;
 
-use logmill_model::internal::RemovedRecord;
+use logmill_model::internal::{CsnRange, RemovedRecord};
+use logmill_model::{Csn, Epoch};
 
 use super::continuity::check_continuity;
-use super::directory::JournalFile;
-use super::evidence::proof_of_durability;
+use super::directory::{HeadlessFile, JournalFile};
 use super::file_read::{Contents, End, FileRead};
+use super::losses::Losses;
 use super::new_indexes::NewIndexes;
 use super::placed::Placed;
 use super::plan::Live;
-use crate::Error;
 use crate::active_file::Newest;
 use crate::entry::SealReason;
+use crate::file_name::FileName;
+use crate::hole::entries_in;
+use crate::index::IndexBuilder;
 use crate::visible::Visible;
+use crate::{Error, Hole, index_file};
 
 /// What the journal holds.
 #[derive(Default)]
@@ -27,6 +31,10 @@ pub(super) struct History {
     pub(super) unsealed: Vec<Unsealed>,
     /// Paths of files in which no commit is live.
     pub(super) empty: Vec<String>,
+    /// What is corrupt, and what that has cost.
+    pub(super) losses: Losses,
+    /// Whether the journal ends with a file that nobody can read.
+    pub(super) lost_tail: bool,
     /// Indexes that were missing or bad.
     pub(super) new_indexes: NewIndexes,
     /// Files with commits, and their bytes.
@@ -64,45 +72,97 @@ impl History {
     /// Reads the live files, and shows readers what is proven.
     pub(super) fn read(
         live: Vec<Live>,
+        headless: Vec<HeadlessFile>,
         removed: &RemovedRecord,
         visible: &Visible,
     ) -> Result<Self, Error> {
         let mut history = Self::default();
-        let mut live = live.into_iter();
-        while let Some(Live { file, until }) = live.next() {
-            let before = check_continuity(&file, history.newest, removed)?;
-            let mut read = FileRead::of(&file, until, before)?;
-            history.newest = read.newest;
-            if let Contents::Index(_) = read.contents {
-                history.scanned_files += 1;
-                history.scanned_bytes += read.position;
-            }
-            match &read.end {
-                End::Replaced(seal) => {
-                    let (newest, position, sealed) = (read.newest, read.position, seal.is_some());
-                    history.add_file(&file, &mut read, before, visible)?;
-                    if !sealed {
-                        history.unsealed.push(Unsealed { file, newest, position });
-                    }
-                }
-                End::Sealed(SealReason::Stopped) if live.len() == 0 => {
-                    history.end(file, read, before, visible)?;
-                }
-                End::Sealed(_) if live.len() == 0 => {
-                    let (first, path) = (read.newest.csn.next(), file.path);
-                    return Err(Error::Missing { first, last: None, place: "after", path });
-                }
-                End::Sealed(_) => history.add_file(&file, &mut read, before, visible)?,
-                End::Bad(what) => {
-                    check_torn(&file, &read, what)?;
-                    for later in live.by_ref() {
-                        history.skip_blank(later.file, &file, &read)?;
-                    }
-                    history.end(file, read, before, visible)?;
+        let mut rest = Rest { live: live.into(), headless: headless.into() };
+        while let Some(next) = rest.pop() {
+            match next {
+                NextFile::Live(live) => history.read_file(live, &mut rest, removed, visible)?,
+                NextFile::Headless(file) => {
+                    let next = rest.first_with_entries()?;
+                    history.skip_headless(&file, next, visible)?;
                 }
             }
         }
         Ok(history)
+    }
+
+    fn read_file(
+        &mut self,
+        Live { file, until }: Live,
+        rest: &mut Rest,
+        removed: &RemovedRecord,
+        visible: &Visible,
+    ) -> Result<(), Error> {
+        let before = check_continuity(&file, self.newest, removed)?;
+        let is_last = rest.is_empty();
+        let mut read = FileRead::of(&file, until, before, &|| rest.first_with_entries())?;
+        self.newest = read.newest;
+        if let Contents::Index(_) = read.contents {
+            self.scanned_files += 1;
+            self.scanned_bytes += read.position;
+        }
+        match &read.end {
+            End::Replaced(seal) => {
+                let (newest, position, sealed) = (read.newest, read.position, seal.is_some());
+                self.add_file(&file, &mut read, visible)?;
+                if !sealed {
+                    self.unsealed.push(Unsealed { file, newest, position });
+                }
+            }
+            End::Sealed(SealReason::Stopped) if is_last => self.end(file, read, visible)?,
+            End::Sealed(_) if is_last => {
+                let (first, path) = (read.newest.csn.next(), file.path);
+                return Err(Error::Missing { first, last: None, place: "after", path });
+            }
+            End::Sealed(_) | End::Lost => self.add_file(&file, &mut read, visible)?,
+            End::Torn => {
+                if rest.first_with_entries()?.is_some() {
+                    let what = "what follows it was written after it, and it is not sealed";
+                    return Err(Error::corrupt(&file.path, read.position, what));
+                }
+                self.empty.extend(rest.live.drain(..).map(|later| later.file.path));
+                self.end(file, read, visible)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Nobody can read the file: all that was in it is lost.
+    fn skip_headless(
+        &mut self,
+        file: &HeadlessFile,
+        next: Option<Csn>,
+        visible: &Visible,
+    ) -> Result<(), Error> {
+        let HeadlessFile { path, name, bytes } = file;
+        let expected = self.newest.csn.next();
+        if name.first > expected {
+            let (last, path) = (Some(Csn(name.first.0 - 1)), path.clone());
+            return Err(Error::Missing { first: expected, last, place: "before", path });
+        }
+        let what = "both copies of the file's header are bad";
+        let last = match next {
+            Some(next) => Csn(next.0.saturating_sub(1)),
+            None if name.first < expected => return Err(Error::corrupt(path, 0, what)),
+            None => Csn(self.newest.csn.0.saturating_add(entries_in(*bytes))),
+        };
+        let csns = (last >= expected).then_some(CsnRange { first: expected, last });
+        let hole = Hole { csns, may_hide_partitions: true, ..Hole::at(path, 0, *bytes, what) };
+        if csns.is_some() {
+            self.newest = Newest { csn: last, entry_crc: 0, time: self.newest.time };
+        }
+        self.lost_tail = next.is_none();
+        self.losses.add_file(&[hole], &IndexBuilder::default(), visible);
+        Ok(())
+    }
+
+    /// The newest commit that is proven durable.
+    pub(super) fn proven(&self) -> Newest {
+        self.tail.as_ref().map_or(self.newest, |tail| tail.proven)
     }
 
     /// Shows readers the proven commits of a file.
@@ -110,18 +170,22 @@ impl History {
         &mut self,
         file: &JournalFile,
         read: &mut FileRead,
-        before: Newest,
         visible: &Visible,
     ) -> Result<(), Error> {
-        if read.proven.csn == before.csn {
+        if read.proven.csn == read.before.csn {
             self.empty.push(file.path.clone());
             return Ok(());
         }
-        let seal = read.seal(before);
+        let seal = read.seal();
+        let holes = std::mem::take(&mut read.holes);
         let summary = match read.take_contents() {
             Contents::Summary(summary) => summary,
             Contents::Index(index) => {
-                let (summary, bytes) = index.finish(file.header.salt, file.header.first, seal);
+                self.losses.add_file(&holes, &index, visible);
+                let (summary, mut bytes) = index.finish(file.header.salt, file.header.first, seal);
+                if !holes.is_empty() {
+                    index_file::hide_summary(&mut bytes);
+                }
                 self.new_indexes.push(&file.path, bytes);
                 summary
             }
@@ -130,21 +194,9 @@ impl History {
         shown.set_seal(seal);
         self.files += 1;
         self.bytes += seal.end;
-        visible.show_file(&shown, &summary)
-    }
-
-    /// The next file's header was made ahead, and nothing was written to it: this one is the last.
-    fn skip_blank(
-        &mut self,
-        later: JournalFile,
-        last: &JournalFile,
-        read: &FileRead,
-    ) -> Result<(), Error> {
-        if !later.is_blank()? {
-            let what = format!("its seal is missing, though {} was written after it", later.path);
-            return Err(Error::corrupt(&last.path, read.position, what));
-        }
-        self.empty.push(later.path);
+        self.losses.find_gaps(&file.path, &summary, visible);
+        visible.show_file(&shown, &summary)?;
+        Losses::show_lost(&holes, visible);
         Ok(())
     }
 
@@ -152,14 +204,13 @@ impl History {
         &mut self,
         file: JournalFile,
         mut read: FileRead,
-        before: Newest,
         visible: &Visible,
     ) -> Result<(), Error> {
-        self.add_file(&file, &mut read, before, visible)?;
+        self.add_file(&file, &mut read, visible)?;
         self.tail = Some(Tail {
             stopped: matches!(read.end, End::Sealed(_)),
             proven: read.proven,
-            has_proven: read.proven.csn > before.csn,
+            has_proven: read.proven.csn > read.before.csn,
             proven_end: read.proven_end(),
             whole_end: read.position,
             unproven: read.unproven,
@@ -169,19 +220,46 @@ impl History {
     }
 }
 
-/// What is bad at the end of the last file may be cut off only if it can have been torn.
-fn check_torn(file: &JournalFile, read: &FileRead, what: &str) -> Result<(), Error> {
-    let expected = read.newest.csn.next();
-    let proof = if expected <= read.durable_csn {
-        Some("an entry before it says it was durable".to_owned())
-    } else {
-        proof_of_durability(file, read.position, expected)?
-    };
-    match proof {
-        None => Ok(()),
-        Some(proof) => {
-            let what = format!("entry {expected} should be here: {what}, and {proof}");
-            Err(Error::corrupt(&file.path, read.position, what))
+/// The files that were not read yet, in order.
+struct Rest {
+    live: VecDeque<Live>,
+    headless: VecDeque<HeadlessFile>,
+}
+
+enum NextFile {
+    Live(Live),
+    Headless(HeadlessFile),
+}
+
+impl Rest {
+    fn is_empty(&self) -> bool {
+        self.live.is_empty() && self.headless.is_empty()
+    }
+
+    fn pop(&mut self) -> Option<NextFile> {
+        let headless = self.headless.front().map(|file| place(file.name));
+        match self.live.front().map(|live| place(live.file.name())) {
+            Some(live) if headless.is_none_or(|headless| live < headless) => {
+                self.live.pop_front().map(NextFile::Live)
+            }
+            _ => self.headless.pop_front().map(NextFile::Headless),
         }
     }
+
+    /// The first entry of the next file that has any. A header that was made ahead says nothing.
+    fn first_with_entries(&self) -> Result<Option<Csn>, Error> {
+        let headless = self.headless.front().map(|file| file.name);
+        for Live { file, .. } in &self.live {
+            let is_before = headless.is_none_or(|it| place(file.name()) < place(it));
+            if is_before && file.has_entries()? {
+                return Ok(Some(file.header.first));
+            }
+        }
+        Ok(headless.map(|name| name.first))
+    }
+}
+
+/// Where a file stands: by its first entry, and newer files behind older ones.
+fn place(name: FileName) -> (Csn, Epoch) {
+    (name.first, name.epoch)
 }

@@ -1,5 +1,6 @@
 //! A recovered commit and where it lies, so that it can be shown there, or where it is copied to.
 
+use crate::LostRange;
 use crate::active_file::Newest;
 use crate::entry::{Head, Row};
 use crate::index::{EntryPlace, IndexBuilder};
@@ -19,19 +20,24 @@ impl Placed {
         Self { newest, position, length: header.length, rows }
     }
 
-    /// Adds its batches to the index of its file; fails when one begins below the end of another.
-    pub(super) fn index(&self, index: &mut IndexBuilder) -> Result<(), String> {
+    /// Adds its batches to the index of its file, and hands out what is missing between them and
+    /// those before; fails when one begins below the end of another.
+    pub(super) fn index(&self, index: &mut IndexBuilder) -> Result<Vec<LostRange>, String> {
         let place = EntryPlace::new(self.position, self.length);
+        let mut missing = Vec::new();
         for Row { partition, envelope } in &self.rows {
-            let end = index.partition(*partition).map_or(envelope.base_offset, |it| it.end);
-            if envelope.base_offset < end {
-                let base = envelope.base_offset;
+            let (base, partition) = (envelope.base_offset, *partition);
+            let end = index.partition(partition).map_or(base, |it| it.end);
+            if base < end {
                 return Err(format!(
                     "{partition} ends at offset {end}, but a batch begins at {base}"
                 ));
             }
-            index.add(*partition, place, envelope);
+            if base > end {
+                missing.push(LostRange { partition, from: end, to: base });
+            }
+            index.add(partition, place, envelope);
         }
-        Ok(())
+        Ok(missing)
     }
 }

@@ -7,10 +7,9 @@
 
 use logmill_model::Csn;
 
-use super::directory::JournalFile;
-use super::evidence::is_complete;
+use super::directory::{HeadlessFile, JournalFile};
+use super::evidence::{is_complete, source_is_gone};
 use crate::Error;
-use crate::file_header::FILE_HEADER_BYTES;
 
 /// A file of the journal.
 pub(super) struct Live {
@@ -22,40 +21,44 @@ pub(super) struct Live {
 pub(super) struct Plan {
     /// In the order of their entries.
     pub(super) live: Vec<Live>,
+    /// Files that hold entries which nobody can read, in the same order.
+    pub(super) headless: Vec<HeadlessFile>,
     /// Paths of files that hold nothing of the journal.
     pub(super) dead: Vec<String>,
 }
 
 impl Plan {
-    pub(super) fn of(files: Vec<JournalFile>, blank: Vec<String>) -> Result<Self, Error> {
-        let mut plan = Self { live: Vec::new(), dead: blank };
+    pub(super) fn of(
+        mut files: Vec<JournalFile>,
+        mut headless: Vec<HeadlessFile>,
+        blank: Vec<String>,
+    ) -> Result<Self, Error> {
+        let (mut live, mut dead) = (Vec::new(), blank);
         let mut replaced_from = None;
         let mut until = None;
-        for file in files.into_iter().rev() {
+        while let Some(file) = files.pop() {
             let first = file.header.first;
             if replaced_from.is_some_and(|from| first >= from) {
-                plan.dead.push(file.path);
+                dead.push(file.path);
                 continue;
             }
             let until_here = until.take();
             if let Some(supersedes) = file.header.supersedes {
-                if !is_complete(&file)? {
-                    if let Some(newer) = plan.live.last() {
-                        let what = format!(
-                            "its completion record is missing, though {} follows",
-                            newer.file.path
-                        );
-                        return Err(Error::corrupt(&file.path, FILE_HEADER_BYTES as u64, what));
-                    }
-                    plan.dead.push(file.path);
+                // When a newer file follows, it was complete, whatever has become of the record.
+                let is_followed = !live.is_empty()
+                    || headless.last().is_some_and(|newer| newer.name > file.name());
+                if !is_followed && !is_complete(&file)? && !source_is_gone(&files, supersedes)? {
+                    dead.push(file.path);
                     continue;
                 }
+                // It replaces those that nobody can read as well.
+                headless.retain(|it| it.name > file.name() || it.name.first < supersedes);
                 replaced_from = Some(supersedes);
                 until = Some(supersedes);
             }
-            plan.live.push(Live { file, until: until_here });
+            live.push(Live { file, until: until_here });
         }
-        plan.live.reverse();
-        Ok(plan)
+        live.reverse();
+        Ok(Self { live, headless, dead })
     }
 }

@@ -4,17 +4,19 @@ use logmill_model::Csn;
 
 use super::directory::JournalFile;
 use super::placed::Placed;
-use crate::Error;
 use crate::active_file::Newest;
-use crate::entry::{Head, Kind};
+use crate::entry::{EntryHeader, Head, Kind};
 use crate::file_header::FILE_HEADER_BYTES;
 use crate::window::Window;
+use crate::{Error, LostRange};
 
 /// Reads one file.
 pub(super) struct Scan<'a> {
     file: &'a JournalFile,
     window: Window,
     position: u64,
+    /// The last commit of the files before.
+    before: Newest,
     newest: Newest,
     durable_csn: Csn,
     /// Whether what the file supersedes has been read; true from the start in others.
@@ -24,6 +26,8 @@ pub(super) struct Scan<'a> {
 /// What comes next in a file.
 pub(super) enum Next {
     Commit(Placed),
+    /// Its header and table are whole, these of its batches are not.
+    Damaged(Placed, Vec<LostRange>, String),
     Mark(Kind),
     /// Nothing whole lies at the position.
     Bad(String),
@@ -33,6 +37,7 @@ impl<'a> Scan<'a> {
     /// Begins behind the file's header. `newest` is the last commit of the files before it.
     pub(super) fn new(file: &'a JournalFile, newest: Newest) -> Result<Self, Error> {
         Ok(Self {
+            before: newest,
             file,
             window: file.window()?,
             position: FILE_HEADER_BYTES as u64,
@@ -75,14 +80,57 @@ impl<'a> Scan<'a> {
         if bytes.len() < length {
             return Ok(Next::Bad("the file ends within the entry".to_owned()));
         }
-        if let Err(what) = head.batches(&bytes.slice(..length)) {
-            return Ok(Next::Bad(what));
-        }
+        let entry = bytes.slice(..length);
+        let damage = head.batches(&entry).err().map(|what| (head.bad_batches(&entry), what));
         let position = self.position;
         self.accept(&head);
         let placed = Placed::new(position, head);
         self.newest = placed.newest;
-        Ok(Next::Commit(placed))
+        Ok(match damage {
+            None => Next::Commit(placed),
+            Some((lost, what)) => Next::Damaged(placed, lost, what),
+        })
+    }
+
+    /// Goes on at a whole header behind a bad place.
+    pub(super) fn go_on(&mut self, position: u64, header: &EntryHeader) {
+        let before = match header.kind {
+            Kind::Commit => Csn(header.csn.0.saturating_sub(1)),
+            _ => header.csn,
+        };
+        self.newest = Newest { csn: before, entry_crc: header.prev_crc, time: self.newest.time };
+        self.recovered |= header.epoch == self.file.header.epoch;
+        self.position = position;
+    }
+
+    /// Nothing whole follows: the entries up to `last` are lost, in so many bytes.
+    pub(super) fn give_up(&mut self, last: Csn, bytes: u64) {
+        if last > self.newest.csn {
+            (self.newest.csn, self.newest.entry_crc) = (last, 0);
+        }
+        self.position += bytes;
+    }
+
+    /// What lies behind belongs to a newer file: `last` is the last entry of this one.
+    pub(super) fn end_at(&mut self, last: Csn) {
+        if last < self.newest.csn {
+            (self.newest.csn, self.newest.entry_crc) = (last, 0);
+        }
+    }
+
+    /// The commit before the file's first.
+    pub(super) fn before(&self) -> Newest {
+        self.before
+    }
+
+    /// Takes back what was read last: it can have been torn.
+    pub(super) fn step_back(&mut self, position: u64, newest: Newest) {
+        (self.position, self.newest) = (position, newest);
+    }
+
+    /// What of the file's end can't be read.
+    pub(super) fn rest(&mut self) -> Result<u64, Error> {
+        Ok(self.window.zeros_from(self.position)? - self.position)
     }
 
     /// What lies at the position, if it is whole; it is not judged.
@@ -100,7 +148,18 @@ impl<'a> Scan<'a> {
         self.position += u64::from(head.header.length);
     }
 
-    fn check_commit(&self, head: &Head) -> Result<(), Error> {
+    /// Takes the entry before a file's first one from that, when nothing else tells it.
+    fn chain(&mut self, header: &EntryHeader) {
+        if !self.newest.is_chained() {
+            self.newest.entry_crc = header.prev_crc;
+            if self.before.csn == self.newest.csn {
+                self.before.entry_crc = header.prev_crc;
+            }
+        }
+    }
+
+    fn check_commit(&mut self, head: &Head) -> Result<(), Error> {
+        self.chain(&head.header);
         let expected = self.newest.csn.next();
         if head.header.csn != expected {
             return Err(
@@ -117,8 +176,9 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    fn check_mark(&self, head: &Head) -> Result<(), Error> {
+    fn check_mark(&mut self, head: &Head) -> Result<(), Error> {
         let header = &head.header;
+        self.chain(header);
         if (header.csn, header.prev_crc) != (self.newest.csn, self.newest.entry_crc) {
             return Err(self.corrupt(format!(
                 "entry {} should come before this, but {} does",

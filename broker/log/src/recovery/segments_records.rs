@@ -1,9 +1,10 @@
 //! The records of `_segments` in one file, before it is known whether the file counts.
 
 use logmill_model::internal::SegmentsRecord;
-use logmill_model::{PartitionId, limits};
+use logmill_model::{Csn, PartitionId, limits};
 
 use super::directory::JournalFile;
+use super::evidence::{Behind, look_behind};
 use super::plan::Live;
 use crate::entry::Kind;
 use crate::file_header::FILE_HEADER_BYTES;
@@ -51,9 +52,16 @@ struct Records<'a> {
 impl Records<'_> {
     /// Reads the entries from `position` on, as far as they are whole.
     fn read(&mut self, mut position: u64, end: u64, live: &Live) -> Result<(), Error> {
-        while position < end
-            && let Ok(head) = self.window.head(position, self.file.header.salt)?
-        {
+        let mut expected = self.file.header.first;
+        while position < end {
+            let Ok(head) = self.window.head(position, self.file.header.salt)? else {
+                match self.behind_corrupt(position, expected)? {
+                    Some(next) => position = next,
+                    None => break,
+                }
+                continue;
+            };
+            expected = head.header.csn.next();
             let length = head.header.length as usize;
             if matches!(head.header.kind, Kind::Commit | Kind::Block) {
                 if live.until.is_some_and(|until| head.header.csn >= until) {
@@ -63,12 +71,22 @@ impl Records<'_> {
                 if entry.len() < length {
                     break;
                 }
-                let Ok(batches) = head.batches(&entry.slice(..length)) else { break };
-                self.take(position, &batches)?;
+                match head.batches(&entry.slice(..length)) {
+                    Ok(batches) => self.take(position, &batches)?,
+                    Err(_) if self.behind_corrupt(position, head.header.csn)?.is_some() => {}
+                    Err(_) => break,
+                }
             }
             position += length as u64;
         }
         Ok(())
+    }
+
+    /// Where it goes on behind a bad place, if what was there had been durable: else it can have been
+    /// torn, and nothing behind it counts.
+    fn behind_corrupt(&self, position: u64, expected: Csn) -> Result<Option<u64>, Error> {
+        let Behind { proof, next } = look_behind(self.file, position, expected, None)?;
+        Ok(proof.and(next).map(|(next, _)| next))
     }
 
     fn take(&mut self, position: u64, batches: &[StoredBatch]) -> Result<(), Error> {

@@ -19,7 +19,7 @@ use logmill_model::{ClusterId, Epoch};
 use super::directory::{JournalFile, SHARD};
 use super::history::{History, Tail};
 use super::placed::Placed;
-use crate::active_file::{ActiveFile, Identity, Newest, seal_superseded};
+use crate::active_file::{ActiveFile, Identity, seal_superseded};
 use crate::entry::{ENTRY_HEADER_BYTES, EntryHeader, Kind, Row};
 use crate::file_name::{FOLDER, TORN_SUFFIX};
 use crate::index::EntryPlace;
@@ -72,7 +72,7 @@ pub(super) fn make(
     history: &History,
     visible: &Visible,
 ) -> Result<Current, Error> {
-    let proven = history.tail.as_ref().map_or_else(Newest::default, |tail| tail.proven);
+    let proven = history.proven();
     let first = proven.csn.next();
     let file = ActiveFile::create(storage, settings, identity, first, Some(first))?;
     let mut current = Current::new(file, proven, visible);
@@ -95,6 +95,9 @@ pub(super) fn make(
     current.file.write_mark(Kind::Recovered, history.newest, proven.csn, SyncSite::COMPLETION)?;
     let unproven = history.tail.iter().flat_map(|tail| &tail.unproven);
     for (placed, position) in unproven.zip(positions) {
+        for Row { partition, envelope } in &placed.rows {
+            history.losses.find_gap(*partition, envelope.base_offset, visible);
+        }
         show_copy(&mut current, EntryPlace::new(position, placed.length), placed, visible)?;
     }
     Ok(current)

@@ -6,6 +6,8 @@ pub(crate) mod backups;
 pub(crate) mod power_cuts;
 pub(crate) mod recovery_cuts;
 
+pub(crate) mod survivors;
+
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -168,6 +170,7 @@ impl Running {
 
     pub(crate) fn open_on(storage: Arc<dyn Storage>, settings: Settings) -> Result<Self, Error> {
         let Opened { log, journal, recovered, .. } = open(storage, settings)?;
+        partitions().for_each(|partition| log.expect(partition));
         let ends = log.partitions().into_iter().map(|(partition, _, end)| (partition, end));
         let ends = ends.collect();
         let next = recovered.last_csn.next();

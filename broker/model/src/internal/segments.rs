@@ -2,7 +2,8 @@
 //!
 //! The journal's files are known by being there. What stands here is what that alone can't tell:
 //! that a segment has taken the place of older files, that files were dropped because nothing in
-//! them was needed any more, and that retention has moved the start of a partition.
+//! them was needed any more, that retention has moved the start of a partition, and that somebody
+//! has accepted what was lost where a file is corrupt.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use crate::{Csn, Error, Offset, PartitionId, Record, TopicId};
 const START: u8 = 5;
 const SEGMENT: u8 = 6;
 const REMOVED: u8 = 7;
+const ACCEPTED: u8 = 8;
 
 /// Where a partition starts: retention has taken what lies before. It also proves that the
 /// partition's end is no lower, so that no offset is used again after all of it has expired.
@@ -38,6 +40,29 @@ pub struct SegmentRecord {
 pub struct RemovedRecord {
     /// Rising, with something between each two.
     ranges: Vec<CsnRange>,
+}
+
+/// What was lost at one place of a file, and that somebody has accepted it: these offsets read as
+/// if compaction had taken them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcceptedRecord {
+    /// How much of the file can't be read, in bytes.
+    pub bytes: u64,
+    /// What was lost.
+    pub lost: Vec<AcceptedRange>,
+}
+
+/// Offsets of a partition whose loss was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcceptedRange {
+    /// The topic.
+    pub topic: TopicId,
+    /// The partition.
+    pub index: u32,
+    /// The first offset.
+    pub from: Offset,
+    /// The one after the last.
+    pub to: Offset,
 }
 
 /// Entries that follow one another.
@@ -110,6 +135,8 @@ pub enum SegmentsKey {
     Segment(String),
     /// The files that were dropped.
     Removed,
+    /// A hole, by the path of its file and where in it.
+    Accepted(String, u64),
 }
 
 /// A record of `_segments`: what its key has become; None when it is no more.
@@ -121,6 +148,8 @@ pub enum SegmentsRecord {
     Segment(String, Option<SegmentRecord>),
     /// The files that were dropped.
     Removed(Option<RemovedRecord>),
+    /// What a hole has cost; None when its file is no more.
+    Accepted(String, u64, Option<AcceptedRecord>),
 }
 
 impl SegmentsKey {
@@ -131,6 +160,7 @@ impl SegmentsKey {
             }
             Self::Segment(file) => format!("segment/{file}"),
             Self::Removed => "removed".to_owned(),
+            Self::Accepted(path, position) => format!("accepted/{position}/{path}"),
         }
     }
 
@@ -142,6 +172,10 @@ impl SegmentsKey {
                 let (topic, index) = partition.split_once('/')?;
                 let topic = TopicId(topic.parse().ok()?);
                 Some(Self::Start(PartitionId::new(topic, index.parse().ok()?)))
+            }
+            Some(("accepted", hole)) => {
+                let (position, path) = hole.split_once('/')?;
+                Some(Self::Accepted(path.to_owned(), position.parse().ok()?))
             }
             Some(("segment", file)) => {
                 (!file.is_empty() && !file.contains('/')).then(|| Self::Segment(file.to_owned()))
@@ -159,6 +193,7 @@ impl SegmentsRecord {
             Self::Start(partition, _) => SegmentsKey::Start(*partition),
             Self::Segment(file, _) => SegmentsKey::Segment(file.clone()),
             Self::Removed(_) => SegmentsKey::Removed,
+            Self::Accepted(path, position, _) => SegmentsKey::Accepted(path.clone(), *position),
         }
     }
 
@@ -169,6 +204,7 @@ impl SegmentsRecord {
             Self::Start(_, start) => start.as_ref().map(|value| encode(START, value)),
             Self::Segment(_, segment) => segment.as_ref().map(|value| encode(SEGMENT, value)),
             Self::Removed(removed) => removed.as_ref().map(|value| encode(REMOVED, value)),
+            Self::Accepted(_, _, accepted) => accepted.as_ref().map(|it| encode(ACCEPTED, it)),
         };
         Record { key: Some(Bytes::from(self.key().encode())), value, ..Record::default() }
     }
@@ -179,9 +215,9 @@ impl SegmentsRecord {
     /// [`Error::Layout`].
     pub fn decode(key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Self, Error> {
         let bad = |what: &str| Error::Layout { noun: "segments record", what: what.to_owned() };
-        let key = key
-            .and_then(SegmentsKey::decode)
-            .ok_or_else(|| bad("its key is none of a start, a segment or the removed entries"))?;
+        let key = key.and_then(SegmentsKey::decode).ok_or_else(|| {
+            bad("its key is none of a start, a segment, the removed entries or an accepted loss")
+        })?;
         Ok(match key {
             SegmentsKey::Start(partition) => {
                 Self::Start(partition, value.map(|v| decode("start", START, v)).transpose()?)
@@ -201,6 +237,10 @@ impl SegmentsRecord {
                     return Err(bad("the ranges of removed entries are not in order"));
                 }
                 Self::Removed(removed)
+            }
+            SegmentsKey::Accepted(path, position) => {
+                let accepted = value.map(|v| decode("accepted", ACCEPTED, v)).transpose()?;
+                Self::Accepted(path, position, accepted)
             }
         })
     }
@@ -244,7 +284,18 @@ mod tests {
         assert_eq!(&key[..], b"removed");
         assert_eq!(&value.unwrap()[..], b"\x07\x01\xa1\x66ranges\x81\xa2\x65first\x01\x64last\x08");
 
+        let range = AcceptedRange { topic: TopicId(17), index: 2, from: Offset(3), to: Offset(9) };
+        let accepted = AcceptedRecord { bytes: 64, lost: vec![range] };
+        let hole = SegmentsRecord::Accepted("journal/a.journal".into(), 4096, Some(accepted));
+        let (key, value) = round_trip(&hole);
+        assert_eq!(&key[..], b"accepted/4096/journal/a.journal");
+        assert_eq!(
+            &value.unwrap()[..],
+            b"\x08\x01\xa2\x65bytes\x18\x40\x64lost\x81\xa4\x65topic\x11\x65index\x02\x64from\x03\x62to\x09"
+        );
+
         for gone in [
+            SegmentsRecord::Accepted("journal/a.journal".into(), 4096, None),
             SegmentsRecord::Start(partition, None),
             SegmentsRecord::Segment("b.segment".into(), None),
             SegmentsRecord::Removed(None),

@@ -1,0 +1,156 @@
+//! Accepting what is lost. Nothing that is bad is changed: a record in `_segments` says which offsets
+//! read as gaps from then on.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use logmill_model::internal::{AcceptedRange, AcceptedRecord, CatalogRecord, SegmentsRecord};
+use logmill_model::{Compression, Csn, Envelope, Offset, PartitionId, Record, RecordBatch};
+
+use super::{own, verify};
+use crate::file_name::index_path;
+use crate::storage::Storage;
+use crate::{Error, Hole, Log, LostRange, NewEntry, Opened, Settings, StoredBatch, open};
+
+/// Most holes that one commit accepts.
+const HOLES_IN_COMMIT: usize = 64;
+/// What one read of an internal topic takes, in bytes.
+const READ_BYTES: usize = 1024 * 1024;
+
+/// Finds all that is lost in a directory and accepts it, durably; returns what it was. What was
+/// accepted before is left out.
+///
+/// # Errors
+/// [`Error::Locked`] while a broker has the directory; what [`open`] refuses to start on, such as
+/// a missing file; [`Error::Io`], [`Error::Sync`].
+pub fn accept_losses(storage: &Arc<dyn Storage>) -> Result<Vec<Hole>, Error> {
+    let mut damaged = BTreeSet::new();
+    verify(storage, &mut |report| {
+        let holes = report.findings.into_iter().filter_map(|finding| finding.hole);
+        damaged.extend(holes.map(|hole| hole.path));
+    })?;
+    read_anew(&**storage, &damaged)?;
+    let opened = open(Arc::clone(storage), Settings::default())?;
+    expect_all(&opened.log)?;
+    let holes = opened.log.corrupt();
+    record(opened, &holes)?;
+    Ok(holes)
+}
+
+/// Lets the next opening read these files, which an index would spare it.
+fn read_anew(storage: &dyn Storage, paths: &BTreeSet<String>) -> Result<(), Error> {
+    let _lock = own(storage)?;
+    for path in paths {
+        let path = index_path(path);
+        match storage.remove(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io("remove", &path, error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Tells the log of all partitions that there are, and of what was accepted before.
+fn expect_all(log: &Log) -> Result<(), Error> {
+    for partition in [PartitionId::CATALOG, PartitionId::CURSORS, PartitionId::SEGMENTS] {
+        log.expect(partition);
+    }
+    read_records(log, PartitionId::SEGMENTS, &mut |record| {
+        let Ok(record) = SegmentsRecord::decode(record.key, record.value) else { return };
+        if let SegmentsRecord::Accepted(path, position, Some(accepted)) = record {
+            let lost: Vec<LostRange> = accepted
+                .lost
+                .iter()
+                .map(|it| LostRange {
+                    partition: PartitionId::new(it.topic, it.index),
+                    from: it.from,
+                    to: it.to,
+                })
+                .collect();
+            log.accept(&path, position, &lost);
+        }
+    })?;
+    read_records(log, PartitionId::CATALOG, &mut |record| {
+        if let Ok(CatalogRecord::Topic(_, Some(topic))) =
+            CatalogRecord::decode(record.key, record.value)
+        {
+            (0..topic.partitions).for_each(|index| log.expect(PartitionId::new(topic.id, index)));
+        }
+    })
+}
+
+/// Shows the records of a partition, around what is lost.
+fn read_records(
+    log: &Log,
+    partition: PartitionId,
+    visit: &mut dyn FnMut(&logmill_model::RecordRef<'_>),
+) -> Result<(), Error> {
+    let mut next = log.start_offset(partition);
+    loop {
+        match log.read(partition, next, READ_BYTES) {
+            Ok(batches) => {
+                for stored in &batches {
+                    if let Some(records) = stored.batch.plain() {
+                        records.iter().for_each(|record| visit(&record));
+                    }
+                }
+                let end = batches.last().map(|last| last.envelope.end_offset());
+                match end.unwrap_or_else(|| log.after_accepted(partition, next)) {
+                    after if after > next => next = after,
+                    _ => return Ok(()),
+                }
+            }
+            Err(Error::CorruptRange { to, .. }) => next = to,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Appends what was accepted to `_segments`, and closes the log.
+fn record(opened: Opened, holes: &[Hole]) -> Result<(), Error> {
+    let Opened { log, mut journal, recovered, .. } = opened;
+    let mut csn = recovered.last_csn;
+    let mut end = log.end_offset(PartitionId::SEGMENTS);
+    for some in holes.chunks(HOLES_IN_COMMIT) {
+        csn = csn.next();
+        let records: Vec<Record> = some.iter().map(|hole| accepted(hole).encode()).collect();
+        let Ok(batch) = RecordBatch::of(&records) else { continue };
+        let stored = stored(batch, end, csn, &recovered);
+        end = stored.envelope.end_offset();
+        let entry = NewEntry { csn, time: recovered.last_time, appends: Vec::from([stored]) };
+        // A journal that has stopped says why when it is closed, which makes all of it durable.
+        let _ = journal.append(entry, Box::new(|_| {}));
+    }
+    journal.close()
+}
+
+fn accepted(hole: &Hole) -> SegmentsRecord {
+    let range = |it: &LostRange| AcceptedRange {
+        topic: it.partition.topic,
+        index: it.partition.index,
+        from: it.from,
+        to: it.to,
+    };
+    let lost = hole.lost.iter().map(range).collect();
+    let accepted = AcceptedRecord { bytes: hole.bytes, lost };
+    SegmentsRecord::Accepted(hole.path.clone(), hole.position, Some(accepted))
+}
+
+fn stored(batch: RecordBatch, base: Offset, csn: Csn, recovered: &crate::Recovered) -> StoredBatch {
+    let envelope = Envelope {
+        base_offset: base,
+        append_ts: recovered.last_time,
+        csn,
+        producer: None,
+        last_delta: batch.last_delta(),
+        records: batch.record_count(),
+        bytes: u32::try_from(batch.bytes().len()).expect("a batch is at most BATCH_BYTES_MAX"),
+        crc: batch.crc(),
+        rewritten: false,
+        compression: Compression::None,
+        hops: 0,
+    };
+    StoredBatch { partition: PartitionId::SEGMENTS, envelope, batch }
+}

@@ -1,0 +1,194 @@
+//! Several places of a log are corrupt at once, whole files too: all that they did not hit is
+//! served, no offset is used twice, and a loss can be accepted.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+mod harness;
+
+use std::sync::Arc;
+
+use harness::survivors::Survivors;
+use harness::{
+    Running, Snapshot, entries_of, is_index, mix, newest_file, restored, seeds, settings, snapshot,
+    without_indexes,
+};
+use logmill_log::faulty::FaultyStorage;
+use logmill_log::storage::Storage;
+use logmill_log::{Error, FileReport, accept_losses, verify};
+use logmill_model::Csn;
+
+const COMMITS: u64 = 30;
+
+fn history(stop: impl FnOnce(&mut Running)) -> Snapshot {
+    let storage = FaultyStorage::new();
+    let mut running = Running::open(&storage, settings()).unwrap();
+    running.run(COMMITS, 1);
+    stop(&mut running);
+    snapshot(&storage)
+}
+
+fn flip(snapshot: &mut Snapshot, path: &str, at: usize) {
+    snapshot.get_mut(path).unwrap()[at] ^= 1 << (at % 8);
+}
+
+fn flip_header(snapshot: &mut Snapshot, path: &str) {
+    flip(snapshot, path, 20);
+    flip(snapshot, path, 2048 + 20);
+}
+
+fn csns(file: &[u8]) -> Vec<Csn> {
+    entries_of(file).0.into_iter().map(|(_, csn)| csn).collect()
+}
+
+fn reports(storage: &FaultyStorage) -> Vec<FileReport> {
+    let storage: Arc<dyn Storage> = Arc::new(storage.clone());
+    let mut reports = Vec::new();
+    let findings = verify(&storage, &mut |report| reports.push(report)).unwrap();
+    assert_eq!(findings, reports.iter().map(|it| it.findings.len() as u64).sum::<u64>());
+    reports
+}
+
+/// Where a bit may be flipped in a file, so that what it hits was proven durable.
+fn proven_end(snapshot: &Snapshot, path: &str) -> usize {
+    let (entries, end) = entries_of(&snapshot[path]);
+    if path == newest_file(snapshot) { entries.last().unwrap().0 } else { end }
+}
+
+#[test]
+fn two_or_three_flipped_bits_cost_no_more_than_the_entries_that_they_hit() {
+    for seed in seeds(60) {
+        let with_indexes = history(Running::drop_journal);
+        let good =
+            if seed.is_multiple_of(2) { with_indexes } else { without_indexes(&with_indexes) };
+        let journals: Vec<&String> = good.keys().filter(|path| !is_index(path)).collect();
+        let (mut bad, mut hit) = (good.clone(), Vec::new());
+        for n in 0..2 + seed % 2 {
+            let path = journals[usize::try_from(mix(seed, n)).unwrap() % journals.len()];
+            let span = proven_end(&good, path) - 4096;
+            let at = 4096 + usize::try_from(mix(seed, n + 10)).unwrap() % span;
+            flip(&mut bad, path, at);
+            let entries = entries_of(&good[path]).0;
+            hit.push(entries.iter().rfind(|(begin, _)| *begin <= at).unwrap().1);
+        }
+        let storage = restored(&bad);
+        let mut survivors = Survivors::of(COMMITS);
+        for _ in 0..3 {
+            let mut running = Running::open(&storage, settings()).unwrap();
+            survivors.check(&running, &hit);
+            survivors.go_on(&mut running, 2);
+            survivors.check(&running, &hit);
+            running.drop_journal();
+            // Nothing that was acknowledged since is lost to a power cut either.
+            storage.power_cut(seed);
+        }
+    }
+}
+
+#[test]
+fn a_file_without_a_header_is_one_hole_and_all_others_are_served() {
+    let good = history(Running::drop_journal);
+    for snapshot in [&good, &without_indexes(&good)] {
+        for path in snapshot.keys().filter(|path| !is_index(path)) {
+            let mut bad = snapshot.clone();
+            flip_header(&mut bad, path);
+            let hit = csns(&snapshot[path]);
+            let storage = restored(&bad);
+            let mut survivors = Survivors::of(COMMITS);
+            for _ in 0..2 {
+                let mut running = Running::open(&storage, settings()).unwrap();
+                let hole = running.log.corrupt().remove(0);
+                assert_eq!((&hole.path, hole.position), (path, 0));
+                assert!(hole.may_hide_partitions && hit.contains(&hole.csns.unwrap().first));
+                survivors.check(&running, &hit);
+                survivors.go_on(&mut running, 3);
+                running.close().unwrap();
+            }
+            assert_eq!(storage.contents(path).as_ref(), bad.get(path), "it stays as it is");
+        }
+    }
+}
+
+#[test]
+fn when_no_file_has_a_header_the_start_is_refused_and_changes_nothing() {
+    let mut bad = history(Running::drop_journal);
+    let paths: Vec<String> = bad.keys().filter(|path| !is_index(path)).cloned().collect();
+    paths.iter().for_each(|path| flip_header(&mut bad, path));
+    let storage = restored(&bad);
+    let error = Running::open(&storage, settings()).err().unwrap();
+    assert!(matches!(error, Error::Corrupt { position: 0, .. }), "{error}");
+    assert_eq!(snapshot(&storage), bad);
+}
+
+#[test]
+fn a_file_that_was_cut_short_loses_what_was_cut() {
+    let good = history(Running::drop_journal);
+    let paths: Vec<&String> = good.keys().filter(|path| !is_index(path)).collect();
+    for path in &paths[..paths.len() - 1] {
+        let (entries, _) = entries_of(&good[*path]);
+        let (at, first) = entries[entries.len() / 2];
+        let mut bad = good.clone();
+        bad.get_mut(*path).unwrap().truncate(at + 10);
+        let hit: Vec<Csn> = csns(&good[*path]).into_iter().filter(|csn| *csn >= first).collect();
+        let mut running = Running::open(&restored(&bad), settings()).unwrap();
+        let mut survivors = Survivors::of(COMMITS);
+        survivors.check(&running, &hit);
+        survivors.go_on(&mut running, 3);
+        survivors.check(&running, &hit);
+    }
+}
+
+#[test]
+fn verify_finds_nothing_in_a_sound_directory() {
+    for stop in [Running::drop_journal as fn(&mut Running), |running| running.close().unwrap()] {
+        let good = history(stop);
+        let reports = reports(&restored(&good));
+        assert_eq!(reports.iter().flat_map(|it| &it.findings).next(), None);
+        assert_eq!(reports.len(), good.len());
+    }
+}
+
+/// In a directory that was closed well, every bit but those of the last seal counts.
+#[test]
+fn verify_names_file_and_place_of_every_flipped_bit() {
+    let good = history(|running| running.close().unwrap());
+    let mut flips = 0;
+    for (path, bytes) in &good {
+        let end = if is_index(path) { bytes.len() } else { proven_end(&good, path) };
+        for at in (0..end).step_by(61) {
+            let mut bad = good.clone();
+            flip(&mut bad, path, at);
+            let reports = reports(&restored(&bad));
+            let mut findings = reports.iter().flat_map(|it| &it.findings);
+            let found = findings.find(|it| it.path == *path);
+            let found = found.unwrap_or_else(|| panic!("bit at {at} of {path} is not found"));
+            assert!(found.position <= at as u64, "{} is told for {at}", found.position);
+            flips += 1;
+        }
+    }
+    assert!(flips > 1000, "{flips} flips");
+}
+
+#[test]
+fn an_accepted_loss_is_accepted_for_good() {
+    let good = history(Running::drop_journal);
+    let paths: Vec<&String> = good.keys().filter(|path| !is_index(path)).collect();
+    let mut bad = good.clone();
+    let at = |path: &str| entries_of(&good[path]).0[1].0;
+    flip(&mut bad, paths[0], at(paths[0]) + 70);
+    flip(&mut bad, paths[1], at(paths[1]) + 10);
+    flip_header(&mut bad, paths[2]);
+    let storage = restored(&bad);
+    let shared: Arc<dyn Storage> = Arc::new(storage.clone());
+    let holes = accept_losses(&shared).unwrap();
+    let mut hit: Vec<&str> = holes.iter().map(|hole| hole.path.as_str()).collect();
+    hit.sort_unstable();
+    assert_eq!(hit, [paths[0].as_str(), paths[1], paths[2]]);
+    assert!(holes.iter().all(|hole| !hole.lost.is_empty()));
+    // The new commits prove ends that had jumped: what is lost is told otherwise, and is the same.
+    for _ in 0..2 {
+        assert_eq!(accept_losses(&shared).unwrap(), []);
+    }
+    for path in &paths[..3] {
+        assert_eq!(storage.contents(path).as_ref(), bad.get(*path), "it stays as it is");
+    }
+}
