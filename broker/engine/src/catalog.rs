@@ -102,6 +102,16 @@ impl Catalog {
         self.names.get(&id)
     }
 
+    /// How people call a topic: by its name, also an internal one, or else by its id.
+    pub(crate) fn shown_topic(&self, id: TopicId) -> String {
+        match PartitionId::new(id, 0) {
+            PartitionId::CATALOG => "_catalog".to_owned(),
+            PartitionId::CURSORS => "_cursors".to_owned(),
+            PartitionId::SEGMENTS => "_segments".to_owned(),
+            _ => self.topic_name(id).map_or_else(|| id.to_string(), ToString::to_string),
+        }
+    }
+
     pub(crate) fn deployment(&self, name: &DeploymentName) -> Option<&Arc<DeploymentRecord>> {
         self.deployments.get(name)
     }

@@ -163,7 +163,11 @@ impl Deployments {
                 };
                 let active = Arc::new(Active::new(guest.clone(), &version));
                 deployment.set_condition(Condition::Ready(active));
-                if record.world == World::Consumer && record.state == DeploymentState::Running {
+                let may_run = self.parts.suspects.everything().is_none();
+                if record.world == World::Consumer
+                    && record.state == DeploymentState::Running
+                    && may_run
+                {
                     self.start_lanes(&deployment, &record, &version, &guest);
                 }
             }
@@ -190,6 +194,12 @@ impl Deployments {
             let context = context(deployment, (record, version), guest, from, clock);
             let status = Arc::<Mutex<LaneStatus>>::default();
             lanes.statuses.insert(id, Arc::clone(&status));
+            if let Some(why) = self.parts.suspects.lane(id) {
+                tracing::error!(deployment = %deployment.name, %topic, partition = id.source.index, why, "the lane stands still");
+                let mut status = status.lock().unwrap_or_else(PoisonError::into_inner);
+                *status = LaneStatus::corrupt(why.to_owned(), None);
+                continue;
+            }
             let parts = Arc::clone(&self.parts);
             let lane = Lane::new(parts, Arc::new(context), (id, cursor), stopped.clone(), status);
             let span = tracing::info_span!("lane", deployment = %deployment.name, %topic, partition = id.source.index);
@@ -228,6 +238,9 @@ impl Deployments {
         catalog: &Catalog,
         name: &DeploymentName,
     ) -> Result<Arc<Active>, String> {
+        if let Some(why) = self.parts.suspects.everything() {
+            return Err(format!("paused: {why}"));
+        }
         if let Some(record) = catalog.deployment(name)
             && let DeploymentState::Paused { .. } = record.state
         {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use logmill_log::storage::Storage;
-use logmill_log::{Opened, Recovered, Settings};
+use logmill_log::{Opened, Recovered, Scrubber, Settings};
 use logmill_model::{Csn, Epoch, ShardId};
 use logmill_wasm::Runtime;
 use tokio::sync::watch;
@@ -53,6 +53,7 @@ struct Inner {
     deployments: Deployments,
     keeper: Keeper,
     recovered: Recovered,
+    scrubber: Scrubber,
     started: Instant,
     fatal: watch::Receiver<Option<String>>,
     stopping: AtomicBool,
@@ -98,8 +99,9 @@ impl Engine {
         started: Instant,
     ) -> Result<Self, Error> {
         let read_bytes = replayed.read_bytes;
-        let (parts, recovered, thread) = Parts::start(opened, replayed, options.clock.clone())
-            .map_err(|source| Error::Io { what: "can't start a thread".to_owned(), source })?;
+        let (parts, recovered, thread) =
+            Parts::start(opened, replayed, options.clock.clone()).map_err(no_thread)?;
+        let scrubber = parts.log.scrub(options.log.scrub_bytes_per_second).map_err(no_thread)?;
         let deployments = Deployments::new(Arc::clone(&parts), Arc::clone(&modules));
         let storage = Arc::clone(&options.storage);
         let keeper = Keeper::new(Arc::clone(&parts), storage, recovered.cluster);
@@ -114,6 +116,7 @@ impl Engine {
             modules,
             deployments,
             recovered,
+            scrubber,
             started,
             fatal,
             stopping: AtomicBool::new(false),
@@ -245,6 +248,7 @@ impl Engine {
     /// [`Error::Log`] when the journal could not be closed in order; what was acknowledged is safe.
     pub async fn shutdown(&self) -> Result<(), Error> {
         self.0.stopping.store(true, Ordering::Release);
+        self.0.scrubber.stop();
         // A deploy that takes longer finds the door closed.
         let _control = timeout(CONTROL_WAIT_MAX, self.0.deployments.control.lock()).await;
         self.0.deployments.stop().await;
@@ -265,4 +269,8 @@ impl Engine {
             .map_err(|_| Error::ShuttingDown)?;
         joined.map_err(|_| Error::ShuttingDown)?.map_err(Error::Log)
     }
+}
+
+fn no_thread(source: std::io::Error) -> Error {
+    Error::Io { what: "can't start a thread".to_owned(), source }
 }

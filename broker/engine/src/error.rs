@@ -119,6 +119,12 @@ pub enum Error {
     /// The commit was refused. Nothing of it happened.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// What was asked for is damaged on disk.
+    #[error(transparent)]
+    Corrupt(logmill_log::Error),
+    /// Records of the broker's own are damaged on disk, and what was asked for may rest on them.
+    #[error("{0}")]
+    StandsStill(String),
     /// The broker stopped while the commit was in flight: it is there whole or not at all.
     #[error("outcome unknown: the broker stopped before it was durable; read back to know")]
     Unknown,
@@ -162,6 +168,7 @@ impl From<logmill_log::Error> for Error {
             logmill_log::Error::OutOfRange { asked, start, end, .. } => {
                 Self::OffsetOutOfRange { asked, start, end }
             }
+            error if error.is_corrupt() => Self::Corrupt(error),
             other => Self::Log(other),
         }
     }

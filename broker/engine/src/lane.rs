@@ -13,8 +13,8 @@ use std::time::Duration;
 use logmill_log::StoredBatch;
 use logmill_model::internal::CursorRecord;
 use logmill_model::{
-    Append, Commit, Counts, FailureReason, LaneId, Offset, Outcome, PartitionId, Precondition,
-    RecordBatch, Refusal,
+    Append, Commit, Counts, FailureReason, LaneId, LostOffsets, Offset, Outcome, PartitionId,
+    Precondition, RecordBatch, Refusal,
 };
 use logmill_wasm::Failure;
 use tokio::sync::watch;
@@ -31,6 +31,16 @@ use run::{Context, Ran, Run};
 pub(crate) struct LaneStatus {
     pub(crate) in_flight: u64,
     pub(crate) waiting: Option<String>,
+    pub(crate) is_corrupt: bool,
+    /// The offsets of its source that can't be read.
+    pub(crate) lost: Option<LostOffsets>,
+}
+
+impl LaneStatus {
+    /// It stands still, since something that it needs can't be read.
+    pub(crate) fn corrupt(why: String, lost: Option<LostOffsets>) -> Self {
+        Self { in_flight: 0, waiting: Some(why), is_corrupt: true, lost }
+    }
 }
 
 /// A lane that runs until it is told to stop.
@@ -65,6 +75,8 @@ enum Next {
     Go,
     /// Something around it is not as it must be; try again after a while.
     Wait(String),
+    /// Its next records can't be read.
+    Corrupt(String, LostOffsets),
     /// The broker stops.
     End,
 }
@@ -103,6 +115,10 @@ impl Lane {
                     Next::Go => self.report(0, None),
                     Next::Wait(why) => {
                         self.report(0, Some(why));
+                        self.wait(LANE_RETRY_WAIT).await;
+                    }
+                    Next::Corrupt(why, lost) => {
+                        self.report_corrupt(why, lost);
                         self.wait(LANE_RETRY_WAIT).await;
                     }
                     Next::End => return,
@@ -156,10 +172,36 @@ impl Lane {
         {
             tracing::warn!(why, "the lane waits");
         }
-        *status = LaneStatus { in_flight, waiting };
+        *status = LaneStatus { in_flight, waiting, ..LaneStatus::default() };
+    }
+
+    fn report_corrupt(&self, why: String, lost: LostOffsets) {
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        if !status.is_corrupt {
+            tracing::error!(why, "the lane stands still");
+        }
+        *status = LaneStatus::corrupt(why, Some(lost));
+    }
+
+    /// Goes on behind a loss that was accepted, and counts it.
+    async fn skip(&mut self, lost: LostOffsets) -> Next {
+        let mut cursor = self.cursor.clone();
+        (cursor.next, cursor.failed) = (lost.to, None);
+        cursor.counts.lost += lost.from.distance_to(lost.to);
+        cursor.revision += 1;
+        let ran = Ran { handler: None, cursor, writes: Vec::new(), records: 0, broken: None };
+        match commit_of(&self.parts, self.id, &self.cursor, &ran) {
+            Ok(commit) => self.commit(commit, ran.cursor, 0).await,
+            Err(TopicMissing(topic)) => Next::Wait(format!("topic {topic} does not exist")),
+        }
     }
 
     async fn handle(&mut self) -> Next {
+        let (from, source) = (self.cursor.next, self.id.source);
+        let to = self.parts.log.after_accepted(source, from);
+        if to > from {
+            return self.skip(LostOffsets { from, to }).await;
+        }
         // Held over the read as well: what waits for a worker waits without its records.
         let Ok(_slot) = Arc::clone(&self.context.slots).acquire_owned().await else {
             return Next::End;
@@ -167,6 +209,7 @@ impl Lane {
         let batches = match self.parts.read(self.id.source, self.cursor.next, READ_BYTES_MAX).await
         {
             Ok(batches) => batches,
+            Err(Error::Corrupt(error)) => return corrupt(&error, self.cursor.next),
             Err(error) => return Next::Wait(error.to_string()),
         };
         let records: u64 = batches.iter().map(|stored| u64::from(stored.envelope.records)).sum();
@@ -257,6 +300,14 @@ impl Lane {
             }
         }
     }
+}
+
+fn corrupt(error: &logmill_log::Error, next: Offset) -> Next {
+    let to = match error {
+        logmill_log::Error::CorruptRange { to, .. } => *to,
+        _ => next.next(),
+    };
+    Next::Corrupt(format!("corrupt: {error}"), LostOffsets { from: next, to })
 }
 
 /// The one commit of a run.

@@ -40,6 +40,7 @@ mod sequencer;
 mod snapshot;
 mod status;
 mod subscribe;
+mod suspects;
 mod topics;
 mod views;
 

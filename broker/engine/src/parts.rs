@@ -18,6 +18,7 @@ use crate::limits::CATALOG_TRIES_MAX;
 use crate::pool::Pool;
 use crate::replay::Replayed;
 use crate::sequencer::Sequencer;
+use crate::suspects::Suspects;
 use crate::views::Views;
 
 /// Handles on the parts; cheap to share, owns nothing.
@@ -27,6 +28,8 @@ pub(crate) struct Parts {
     pub(crate) sequencer: Sequencer,
     pub(crate) pool: Pool,
     pub(crate) clock: Clock,
+    /// Who stands still, since internal records are lost.
+    pub(crate) suspects: Suspects,
     /// One catalog change at a time: they are conditional on one another.
     catalog_changes: tokio::sync::Mutex<()>,
 }
@@ -51,7 +54,7 @@ impl Parts {
         clock: Clock,
     ) -> std::io::Result<(Arc<Self>, Recovered, SequencerThread)> {
         let Opened { log, journal, recovered, .. } = opened;
-        let Replayed { judge, catalog, cursors, deleted, .. } = replayed;
+        let Replayed { judge, catalog, cursors, deleted, suspects, .. } = replayed;
         for partition in deleted {
             log.forget(partition);
         }
@@ -67,6 +70,7 @@ impl Parts {
                 sequencer,
                 pool,
                 clock,
+                suspects,
                 catalog_changes: tokio::sync::Mutex::default(),
             }),
             recovered,
@@ -106,6 +110,9 @@ impl Parts {
         &self,
         mut plan: impl FnMut(&Catalog) -> Result<(CatalogChange, T), Error>,
     ) -> Result<T, Error> {
+        if let Some(why) = self.suspects.everything() {
+            return Err(Error::StandsStill(why.to_owned()));
+        }
         let _turn = self.catalog_changes.lock().await;
         let mut refused = None;
         for _ in 0..CATALOG_TRIES_MAX {

@@ -1,17 +1,20 @@
 //! Rebuilding the engine's state when the log is opened: a fold over the internal topics, read from
 //! their starts, a chunk at a time.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use logmill_log::storage::Storage;
-use logmill_log::{Log, Opened, Recovered, Settings};
-use logmill_model::{Offset, PartitionId, RecordBatch};
+use logmill_log::{Log, LostRange, Opened, Recovered, Settings, StoredBatch};
+use logmill_model::internal::{AcceptedRange, SegmentsRecord};
+use logmill_model::{LaneId, Offset, PartitionId, RecordBatch};
 
 use crate::Error;
 use crate::catalog::Catalog;
 use crate::limits::REPLAY_BYTES_MAX;
 use crate::sequencer::{Changes, Judge};
 use crate::snapshot::{self, PartitionSnapshot};
+use crate::suspects::{LostRecords, Suspects};
 use crate::views::Cursors;
 
 /// What the internal topics say, gathered from the log.
@@ -24,6 +27,10 @@ pub(crate) struct Replayed {
     pub(crate) read_bytes: u64,
     /// Partitions that the log has and that no topic has any more.
     pub(crate) deleted: Vec<PartitionId>,
+    /// Who stands still, since internal records are lost.
+    pub(crate) suspects: Suspects,
+    /// Where the newest record of each lane lies in `_cursors`.
+    cursor_offsets: BTreeMap<LaneId, Offset>,
 }
 
 /// Opens the log and gathers all state from it. Blocks while the log is read.
@@ -32,19 +39,83 @@ pub(crate) fn replay(
     settings: Settings,
 ) -> Result<(Opened, Replayed), Error> {
     let opened = logmill_log::open(Arc::clone(&storage), settings)?;
-    let mut replayed = Replayed::default();
-    let snapshot = snapshot::load(&*storage, &opened.log, opened.recovered.cluster);
+    let log = &opened.log;
+    let internal = [PartitionId::CATALOG, PartitionId::CURSORS, PartitionId::SEGMENTS];
+    internal.iter().for_each(|partition| log.expect(*partition));
+    accept_losses(log)?;
+    let (mut replayed, mut lost) = (Replayed::default(), LostRecords::default());
+    let snapshot = snapshot::load(&*storage, log, opened.recovered.cluster);
     let mut snapshots = snapshot.map_or_else(Vec::new, |snapshot| snapshot.partitions);
     // The catalog says which partitions there are, so it comes first.
-    for partition in [PartitionId::CATALOG, PartitionId::CURSORS, PartitionId::SEGMENTS] {
+    for partition in internal {
         let next = match snapshots.iter().position(|it| it.partition == partition) {
             Some(at) => replayed.restore(snapshots.swap_remove(at))?,
-            None => opened.log.start_offset(partition),
+            None => log.start_offset(partition),
         };
-        replayed.read(&opened.log, partition, next)?;
+        read(log, (partition, next), &mut lost, &mut |stored| {
+            replayed.read_bytes += stored.bytes() as u64;
+            replayed.take(partition, stored.envelope.base_offset, &stored.batch)
+        })?;
     }
-    replayed.end(&opened.log, &opened.recovered);
+    replayed.end(log, &opened.recovered, lost);
     Ok((opened, replayed))
+}
+
+/// Tells the log which losses were accepted.
+fn accept_losses(log: &Log) -> Result<(), Error> {
+    let from = (PartitionId::SEGMENTS, log.start_offset(PartitionId::SEGMENTS));
+    read(log, from, &mut LostRecords::default(), &mut |stored| {
+        let (offset, batch) = (stored.envelope.base_offset, &stored.batch);
+        let changes = changes_of(stored.partition, offset, batch)?;
+        for record in changes.segments {
+            if let SegmentsRecord::Accepted(path, position, Some(accepted)) = record {
+                let range = |it: &AcceptedRange| {
+                    let partition = PartitionId::new(it.topic, it.index);
+                    LostRange { partition, from: it.from, to: it.to }
+                };
+                let lost: Vec<LostRange> = accepted.lost.iter().map(range).collect();
+                log.accept(&path, position, &lost);
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Reads a partition from an offset on, around what is lost.
+fn read(
+    log: &Log,
+    (partition, mut next): (PartitionId, Offset),
+    lost: &mut LostRecords,
+    take: &mut dyn FnMut(&StoredBatch) -> Result<(), Error>,
+) -> Result<(), Error> {
+    loop {
+        let batches = match log.read(partition, next, REPLAY_BYTES_MAX) {
+            Ok(batches) => batches,
+            Err(error @ logmill_log::Error::CorruptRange { to, .. }) => {
+                lost.add(partition, to, &error);
+                next = to;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        batches.iter().try_for_each(&mut *take)?;
+        let end = batches.last().map(|last| last.envelope.end_offset());
+        match end.unwrap_or_else(|| log.after_accepted(partition, next)) {
+            after if after > next => next = after,
+            _ => return Ok(()),
+        }
+    }
+}
+
+fn changes_of(
+    partition: PartitionId,
+    offset: Offset,
+    batch: &RecordBatch,
+) -> Result<Changes, Error> {
+    let mut changes = Changes::default();
+    let read = changes.read(partition, batch);
+    read.map_err(|source| Error::UnreadableState { partition, offset, source })?;
+    Ok(changes)
 }
 
 impl Replayed {
@@ -55,45 +126,38 @@ impl Replayed {
         Ok(next)
     }
 
-    fn read(&mut self, log: &Log, partition: PartitionId, mut next: Offset) -> Result<(), Error> {
-        loop {
-            let batches = log.read(partition, next, REPLAY_BYTES_MAX)?;
-            let Some(last) = batches.last() else { return Ok(()) };
-            next = last.envelope.end_offset();
-            for stored in &batches {
-                self.take(partition, stored.envelope.base_offset, &stored.batch)?;
-                self.read_bytes += stored.bytes() as u64;
-            }
-        }
-    }
-
     fn take(
         &mut self,
         partition: PartitionId,
         offset: Offset,
         batch: &RecordBatch,
     ) -> Result<(), Error> {
-        let mut changes = Changes::default();
-        changes.read(partition, batch).map_err(|source| Error::UnreadableState {
-            partition,
-            offset,
-            source,
-        })?;
+        let changes = changes_of(partition, offset, batch)?;
         self.judge.apply(&changes);
         for record in &changes.catalog {
             self.catalog.apply(record);
         }
         for (lane, cursor) in &changes.cursors {
+            self.cursor_offsets.insert(*lane, offset);
             self.cursors.apply(*lane, cursor.as_ref());
         }
         Ok(())
     }
 
-    fn end(&mut self, log: &Log, recovered: &Recovered) {
+    fn end(&mut self, log: &Log, recovered: &Recovered, lost: LostRecords) {
+        for (_, topic) in self.catalog.topics() {
+            for index in 0..topic.partitions {
+                log.expect(PartitionId::new(topic.id, index));
+            }
+        }
+        self.suspects = lost.suspects(&self.cursor_offsets);
         self.judge.go_on_after(recovered.last_csn, recovered.last_time);
         for (partition, _, end) in log.partitions() {
             if !self.judge.set_end(partition, end) {
-                self.deleted.push(partition);
+                // The record of its topic may be among those that are lost.
+                if self.suspects.everything().is_none() {
+                    self.deleted.push(partition);
+                }
             }
             match partition {
                 PartitionId::CATALOG => self.catalog.set_end(end),

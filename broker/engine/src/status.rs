@@ -1,6 +1,7 @@
 //! The broker at a glance: what one asks at 3 a.m.
 
-use logmill_model::BrokerStatus;
+use logmill_log::Hole;
+use logmill_model::{BrokerStatus, CorruptOffsets, CorruptPlace};
 
 use crate::Engine;
 
@@ -18,9 +19,33 @@ impl Engine {
             disk_free_bytes: self.disk_free_bytes(),
             durable_csn: self.durable_csn().0,
             clock_jump: self.options().clock.jump(),
+            corrupt: self.corrupt(),
             topics: self.topics(),
             deployments: self.describe_deployments(),
         }
+    }
+
+    /// Where the log is corrupt, as far as that was found.
+    #[must_use]
+    pub fn corrupt(&self) -> Vec<CorruptPlace> {
+        let catalog = self.parts().views.catalog();
+        let place = |hole: Hole| {
+            let lost = hole.lost.iter().map(|lost| CorruptOffsets {
+                topic: catalog.shown_topic(lost.partition.topic),
+                partition: lost.partition.index,
+                from: lost.from,
+                to: lost.to,
+            });
+            let Hole { path, position, bytes, what, .. } = &hole;
+            CorruptPlace {
+                file: path.clone(),
+                position: *position,
+                bytes: *bytes,
+                what: what.clone(),
+                lost: lost.collect(),
+            }
+        };
+        self.parts().log.corrupt().into_iter().map(place).collect()
     }
 
     /// What the data directory's filesystem has left for this process; 0 when it does not say.

@@ -141,6 +141,11 @@ impl Subscription {
             .await
             .map_err(|_| Error::UnknownTopic(self.topic.clone()))?;
         let mut batches = self.parts.read(self.partition, next, bytes_max).await?;
+        let after = self.parts.log.after_accepted(self.partition, next);
+        if batches.is_empty() && after > next {
+            self.next = after;
+            return Ok(Chunk { batches, next: after, end: self.end() });
+        }
         // Nothing there, behind the durable end: the topic was deleted.
         let last = batches.last().ok_or_else(|| Error::UnknownTopic(self.topic.clone()))?;
         let mut after = last.envelope.end_offset();

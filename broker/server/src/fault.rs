@@ -27,6 +27,7 @@ pub(crate) fn of_engine(error: &EngineError) -> Fault {
         EngineError::FilterFailed { .. } => ErrorCode::FilterFailed,
         EngineError::FilterNotReady { .. } => ErrorCode::FilterNotReady,
         EngineError::Refused(refusal) => of_refusal(refusal),
+        EngineError::Corrupt(_) | EngineError::StandsStill(_) => ErrorCode::Corrupt,
         EngineError::Unknown => ErrorCode::Unknown,
         EngineError::Unreadable { .. } => ErrorCode::Corrupt,
         EngineError::ShuttingDown => ErrorCode::ShuttingDown,

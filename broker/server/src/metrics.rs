@@ -31,6 +31,7 @@ const FAULTS: &str = "logmill_faults_total";
 const SYNCS: &str = "logmill_journal_syncs_total";
 const ENTRIES: &str = "logmill_durable_commits_total";
 const ENTRY_BYTES: &str = "logmill_durable_bytes_total";
+const CORRUPT_HOLES: &str = "logmill_corrupt_holes";
 const JOURNAL_BYTES: &str = "logmill_journal_bytes";
 
 /// From 100 µs to 10 s: a local ack at the low end, a struggling disk at the high one.
@@ -75,6 +76,7 @@ fn describe() {
     describe_counter!(SYNCS, "Syncs of the journal, each for all commits that waited.");
     describe_counter!(ENTRIES, "Commits made durable.");
     describe_counter!(ENTRY_BYTES, Unit::Bytes, "Bytes of commits made durable.");
+    describe_gauge!(CORRUPT_HOLES, "Places of the log that can't be read, as far as found.");
     describe_gauge!(JOURNAL_BYTES, Unit::Bytes, "Bytes of the journal's files.");
 }
 
@@ -94,6 +96,7 @@ pub(crate) fn poll(engine: &Engine) {
     counter!(SYNCS).absolute(stats.syncs);
     counter!(ENTRIES).absolute(stats.entries);
     counter!(ENTRY_BYTES).absolute(stats.bytes);
+    gauge!(CORRUPT_HOLES).set(engine.corrupt().len() as f64);
     gauge!(JOURNAL_BYTES).set(stats.journal_bytes as f64);
 }
 

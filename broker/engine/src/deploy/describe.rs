@@ -35,7 +35,9 @@ impl Engine {
         let version = catalog.active_version(name)?;
         let running = self.deployments().get(name);
         let condition = running.as_ref().map_or(Condition::Compiling, |it| it.condition());
+        let stands_still = self.parts().suspects.everything();
         let (state, reason) = match (&record.state, condition) {
+            _ if let Some(why) = stands_still => (DeploymentStatus::Paused, Some(why.to_owned())),
             (_, Condition::Failed(reason)) => (DeploymentStatus::Failed, Some(reason)),
             (DeploymentState::Paused { reason }, _) => {
                 (DeploymentStatus::Paused, Some(reason.clone()))
@@ -55,8 +57,8 @@ impl Engine {
                 lag: cursor.next.distance_to(self.parts().log.end_offset(lane.source)),
                 parked: u64::from(cursor.failed.is_some()),
                 in_flight: status.in_flight,
-                state: LaneState::Running,
-                lost: None,
+                state: if status.is_corrupt { LaneState::Corrupt } else { LaneState::Running },
+                lost: status.lost,
                 waiting: status.waiting.or_else(|| {
                     let failed = cursor.failed.as_ref()?;
                     Some(waits_for(cursor.next, failed, self.parts().clock.now()))

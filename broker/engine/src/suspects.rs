@@ -1,0 +1,101 @@
+//! What the engine can't be sure of while records of internal topics are lost.
+//!
+//! Nothing may run twice or be skipped in silence. So a lane whose newest cursor may be lost stands
+//! still, and so does everything that is deployed when a change of the catalog may be lost; until
+//! somebody accepts the loss. Producing to the topics that are known goes on. What `_segments` may
+//! have lost says nothing of deployments: it only keeps files from being dropped.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use logmill_model::{LaneId, Offset, PartitionId};
+
+/// Who stands still, and why.
+#[derive(Debug, Default)]
+pub(crate) struct Suspects {
+    everything: Option<String>,
+    lanes: BTreeSet<LaneId>,
+    why_lanes: String,
+}
+
+/// Where internal topics can't be read.
+#[derive(Debug, Default)]
+pub(crate) struct LostRecords {
+    /// The first loss of each topic, for a person; and the end of its last one.
+    by_topic: BTreeMap<PartitionId, (String, Offset)>,
+}
+
+impl LostRecords {
+    /// What lies before `to` could not be read.
+    pub(crate) fn add(&mut self, partition: PartitionId, to: Offset, why: &logmill_log::Error) {
+        let first = || (format!("corrupt: {why}; {ADVICE}"), to);
+        let (_, end) = self.by_topic.entry(partition).or_insert_with(first);
+        *end = to.max(*end);
+    }
+
+    /// Who stands still for it; `cursors` says where the newest record of each lane lies.
+    pub(crate) fn suspects(mut self, cursors: &BTreeMap<LaneId, Offset>) -> Suspects {
+        let lost_cursors = self.by_topic.remove(&PartitionId::CURSORS);
+        let everything = self.by_topic.remove(&PartitionId::CATALOG).map(|(why, _)| why);
+        let (why_lanes, end) = lost_cursors.unwrap_or_default();
+        let is_before = |(_, at): &(&LaneId, &Offset)| **at < end;
+        let lanes = cursors.iter().filter(is_before).map(|(lane, _)| *lane).collect();
+        Suspects { everything, lanes, why_lanes }
+    }
+}
+
+/// What a person can do.
+const ADVICE: &str =
+    "stop the broker and run `logmill inspect repair --accept-loss` on its data directory";
+
+impl Suspects {
+    /// Why nothing that is deployed may run, and the catalog may not change.
+    pub(crate) fn everything(&self) -> Option<&str> {
+        self.everything.as_deref()
+    }
+
+    /// Why a lane may not run.
+    pub(crate) fn lane(&self, lane: LaneId) -> Option<&str> {
+        self.lanes.contains(&lane).then_some(self.why_lanes.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use logmill_model::{DeploymentId, TopicId};
+
+    use super::*;
+
+    fn lane(index: u32) -> LaneId {
+        LaneId { deployment: DeploymentId(7), source: PartitionId::new(TopicId(17), index) }
+    }
+
+    fn lost(partition: PartitionId, to: u64) -> LostRecords {
+        let why = logmill_log::Error::CorruptRange {
+            partition,
+            from: Offset(3),
+            to: Offset(to),
+            path: "journal/a.journal".to_owned(),
+            position: 4096,
+        };
+        let mut lost = LostRecords::default();
+        lost.add(partition, Offset(to), &why);
+        lost
+    }
+
+    #[test]
+    fn only_lanes_with_a_cursor_behind_the_loss_go_on() {
+        let cursors = BTreeMap::from([(lane(0), Offset(4)), (lane(1), Offset(5))]);
+        let suspects = lost(PartitionId::CURSORS, 5).suspects(&cursors);
+        assert!(suspects.lane(lane(0)).unwrap().starts_with("corrupt: "));
+        assert_eq!((suspects.lane(lane(1)), suspects.everything()), (None, None));
+    }
+
+    #[test]
+    fn a_loss_in_the_catalog_stops_everything_that_is_deployed() {
+        let suspects = lost(PartitionId::CATALOG, 5).suspects(&BTreeMap::new());
+        let why = suspects.everything().unwrap();
+        assert!(why.contains("journal/a.journal") && why.contains("repair"), "{why}");
+        let suspects = lost(PartitionId::SEGMENTS, 5).suspects(&BTreeMap::new());
+        assert_eq!(suspects.everything(), None);
+    }
+}
