@@ -10,6 +10,7 @@ mod e2e {
     mod bad_input;
     mod bench;
     mod consumers;
+    mod corrupt;
     mod durability;
     mod failures;
     mod filters;

@@ -5,7 +5,9 @@ use std::ffi::OsString;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
-use crate::verbs::{bench, clock, consume, demo, dev, dlq, module, produce, serve, status, topic};
+use crate::verbs::{
+    bench, clock, consume, demo, dev, dlq, inspect, module, produce, serve, status, topic,
+};
 use crate::{Failure, Hooks, Output, OutputFormat, Session, logging};
 
 /// A durable log broker that runs your WebAssembly modules
@@ -54,6 +56,8 @@ enum Verb {
     Module(module::Verb),
     #[command(subcommand)]
     Dlq(dlq::Verb),
+    #[command(subcommand)]
+    Inspect(inspect::Verb),
     #[command(subcommand)]
     Bench(bench::Verb),
 }
@@ -114,6 +118,7 @@ impl Verb {
             Self::Consume(args) => args.run(session).await,
             Self::Module(verb) => verb.run(session).await,
             Self::Dlq(verb) => verb.run(session).await,
+            Self::Inspect(verb) => verb.run(session).await,
             Self::Bench(verb) => verb.run(session).await,
         }
     }

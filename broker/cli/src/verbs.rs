@@ -6,6 +6,7 @@ pub(crate) mod consume;
 pub(crate) mod demo;
 pub(crate) mod dev;
 pub(crate) mod dlq;
+pub(crate) mod inspect;
 pub(crate) mod module;
 pub(crate) mod produce;
 pub(crate) mod serve;

@@ -1,6 +1,9 @@
 //! `logmill status`: what one asks at 3 a.m.
 
-use logmill_model::{BrokerStatus, DeploymentDescription, DeploymentStatus, TopicName, World};
+use logmill_model::{
+    BrokerStatus, CorruptOffsets, CorruptPlace, DeploymentDescription, DeploymentStatus, TopicName,
+    World,
+};
 use serde::Serialize;
 
 use crate::quantity::shown_bytes;
@@ -68,6 +71,14 @@ fn show(output: &mut Output, report: &Report<'_>) -> Result<(), Failure> {
             time::shown(jump.wall),
             time::shown(jump.believed)
         ))?;
+    }
+    for CorruptPlace { file, position, what, lost, .. } in &status.corrupt {
+        output.text(format_args!("corrupt: {file} at byte {position}: {what}"))?;
+        for CorruptOffsets { topic, partition, from, to } in lost {
+            output.text(format_args!(
+                "  lost: {topic}/{partition} from offset {from} to before {to}"
+            ))?;
+        }
     }
     for deployment in status.deployments.iter().filter(|it| stands_still(it)) {
         let reason = deployment.reason.as_deref().unwrap_or("no reason given");

@@ -1,0 +1,116 @@
+//! `logmill inspect`: looking into a data directory without its broker.
+
+mod dump;
+mod repair;
+mod verify;
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use logmill_log::storage::{DiskStorage, Storage};
+use logmill_log::{DumpedBatch, DumpedEntry, Hole, LostRange};
+use logmill_model::internal::CatalogRecord;
+use logmill_model::{Offset, PartitionId, PlainBatch, TopicId};
+use serde::Serialize;
+
+use crate::{Failure, Session};
+
+/// Look into a data directory that no broker is using
+#[derive(Debug, clap::Subcommand)]
+#[command(after_help = "Example:\n  logmill inspect verify /var/lib/logmill")]
+pub(crate) enum Verb {
+    Verify(verify::Args),
+    Dump(dump::Args),
+    Repair(repair::Args),
+}
+
+impl Verb {
+    pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
+        match self {
+            Self::Verify(args) => args.run(session),
+            Self::Dump(args) => args.run(session),
+            Self::Repair(args) => args.run(session),
+        }
+    }
+}
+
+fn open(dir: &Path) -> Result<Arc<dyn Storage>, Failure> {
+    let storage = DiskStorage::open(dir)
+        .with_context(|| format!("can't open data directory {}", dir.display()))?;
+    let journal = dir.join("journal");
+    if !journal.is_dir() {
+        return Err(
+            anyhow::anyhow!("{} is no data directory: it has no journal", dir.display()).into()
+        );
+    }
+    Ok(Arc::new(storage))
+}
+
+fn failed(error: logmill_log::Error) -> Failure {
+    Failure::Failed(error.into())
+}
+
+/// The names of topics, by their ids.
+#[derive(Debug, Default)]
+struct Names(BTreeMap<TopicId, String>);
+
+impl Names {
+    fn read(storage: &Arc<dyn Storage>) -> Result<Self, Failure> {
+        let mut names = Self::default();
+        for (id, name) in [
+            (PartitionId::CATALOG, "_catalog"),
+            (PartitionId::CURSORS, "_cursors"),
+            (PartitionId::SEGMENTS, "_segments"),
+        ] {
+            names.0.insert(id.topic, name.to_owned());
+        }
+        let records = |it: PlainBatch| it.to_records().collect::<Vec<_>>();
+        let mut visit = |entry: DumpedEntry| {
+            let catalog = entry.batches.iter().filter(|it| it.partition == PartitionId::CATALOG);
+            let plain = |it: &DumpedBatch| it.batch.as_ref()?.plain();
+            for (_, record) in catalog.filter_map(plain).flat_map(records) {
+                if let Ok(CatalogRecord::Topic(name, Some(topic))) =
+                    CatalogRecord::decode(record.key.as_deref(), record.value.as_deref())
+                {
+                    names.0.insert(topic.id, name.to_string());
+                }
+            }
+            ControlFlow::Continue(())
+        };
+        logmill_log::dump(storage, &mut visit).map_err(failed)?;
+        Ok(names)
+    }
+
+    fn of(&self, topic: TopicId) -> String {
+        self.0.get(&topic).cloned().unwrap_or_else(|| topic.to_string())
+    }
+}
+
+/// Offsets that are lost, for scripts.
+#[derive(Debug, Serialize)]
+struct Lost {
+    topic: String,
+    partition: u32,
+    from: Offset,
+    to: Offset,
+}
+
+impl Names {
+    fn lost(&self, hole: &Hole) -> Vec<Lost> {
+        let lost = |LostRange { partition, from, to }: &LostRange| Lost {
+            topic: self.of(partition.topic),
+            partition: partition.index,
+            from: *from,
+            to: *to,
+        };
+        hole.lost.iter().map(lost).collect()
+    }
+}
+
+/// A loss on a line, for people.
+fn shown(Lost { topic, partition, from, to }: &Lost) -> String {
+    format!("  lost: {topic}/{partition} from offset {from} to before {to}")
+}
