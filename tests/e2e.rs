@@ -9,6 +9,7 @@ mod e2e {
     mod acceptance;
     mod bad_input;
     mod bench;
+    mod compression;
     mod consumers;
     mod corrupt;
     mod durability;

@@ -1,7 +1,7 @@
 //! The order of commits, their preconditions, and what a refusal leaves behind: nothing.
 
 use logmill_model::internal::TopicRecord;
-use logmill_model::{Counts, DeploymentId, Record, TopicId};
+use logmill_model::{Compression, Counts, DeploymentId, Record, TopicId};
 
 use super::*;
 
@@ -56,6 +56,26 @@ fn cursor(revision: u64, condition: u64) -> Commit {
             RecordBatch::of([&record.encode(lane())]).unwrap(),
         )],
         preconditions: vec![Precondition::Cursor { lane: lane(), generation, revision: condition }],
+    }
+}
+
+#[test]
+fn internal_records_are_never_compressed_and_users_records_may_be() {
+    let mut judge = judge_with_topic();
+    let names = ["same-same-same-same-same-1", "same-same-same-same-same-2"];
+    let records = names.map(|name| topic(name, 17, 1).encode());
+    let batch = RecordBatch::of(&records).unwrap();
+    for compression in [Compression::Lz4, Compression::Zstd] {
+        let compressed = batch.compress(compression);
+        assert_eq!(compressed.compression(), compression);
+        let mut to = |partition| {
+            let appends = vec![Append::new(partition, compressed.clone())];
+            judge.judge(Commit { appends, ..Commit::default() }, NOW)
+        };
+        let sequenced = to(partition(16, 0)).unwrap();
+        assert_eq!(sequenced.entry.appends[0].envelope.compression, compression);
+        let refused = to(PartitionId::CATALOG).unwrap_err();
+        assert!(refused.to_string().contains("its batch is compressed"), "{refused}");
     }
 }
 
