@@ -6,7 +6,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::verbs::{
-    bench, clock, consume, demo, dev, dlq, inspect, module, produce, serve, status, topic,
+    backup, bench, clock, consume, demo, dev, dlq, inspect, module, produce, serve, status, topic,
 };
 use crate::{Failure, Hooks, Output, OutputFormat, Session, logging};
 
@@ -46,6 +46,7 @@ enum Verb {
     Dev(dev::Args),
     Serve(serve::Args),
     Status(status::Args),
+    Backup(backup::Args),
     #[command(subcommand)]
     Clock(clock::Verb),
     #[command(subcommand)]
@@ -112,6 +113,7 @@ impl Verb {
             Self::Dev(args) => args.run(session).await,
             Self::Serve(args) => args.run(session).await,
             Self::Status(args) => args.run(session).await,
+            Self::Backup(args) => args.run(session).await,
             Self::Clock(verb) => verb.run(session).await,
             Self::Topic(verb) => verb.run(session).await,
             Self::Produce(args) => args.run(session).await,

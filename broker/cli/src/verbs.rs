@@ -1,5 +1,6 @@
 //! The verbs, a file each.
 
+pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod clock;
 pub(crate) mod consume;

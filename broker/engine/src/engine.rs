@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::Error;
+use crate::backup::Backups;
 use crate::clock::Clock;
 use crate::deployments::Deployments;
 use crate::limits::CONTROL_WAIT_MAX;
@@ -52,6 +53,7 @@ struct Inner {
     modules: Arc<Modules>,
     deployments: Deployments,
     keeper: Keeper,
+    backups: Backups,
     recovered: Recovered,
     scrubber: Scrubber,
     started: Instant,
@@ -110,6 +112,7 @@ impl Engine {
         let engine = Self(Arc::new(Inner {
             options,
             keeper,
+            backups: Backups::default(),
             stop,
             background: Mutex::new(background),
             parts,
@@ -164,6 +167,10 @@ impl Engine {
 
     pub(crate) fn deployments(&self) -> &Deployments {
         &self.0.deployments
+    }
+
+    pub(crate) fn backups(&self) -> &Backups {
+        &self.0.backups
     }
 
     pub(crate) fn options(&self) -> &Options {

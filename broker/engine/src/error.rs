@@ -60,6 +60,9 @@ pub enum Error {
     /// The deployment's settings do not fit its module, its world or the broker.
     #[error("deployment refused: {0}")]
     DeploymentRefused(String),
+    /// A backup can't be made like that. Nothing was changed.
+    #[error("no backup was made: {0}")]
+    Backup(String),
     /// A router of the topic is compiling, paused or failed.
     #[error("router not ready: deployment {deployment} is {state}")]
     RouterNotReady {

@@ -10,6 +10,7 @@
 //! | deploy, pause, resume, delete | `deploy.rs`, `deployments.rs` |
 //! | describe a deployment | `deploy/describe.rs` |
 //! | a consumer at work | `lane.rs`: read, `lane/run.rs`: handle, `lane/settle.rs`: decide, commit |
+//! | back up | `backup.rs` |
 //! | every change of durable state | `sequencer.rs`, `sequencer/judge.rs`: order, `views.rs`: visible |
 //!
 //! This is the only crate that knows both the log and the modules. **It knows no network, no
@@ -18,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod active;
+mod backup;
 mod catalog;
 pub mod clock;
 mod deploy;

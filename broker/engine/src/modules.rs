@@ -16,7 +16,8 @@ use crate::limits::COMPILED_MODULES_MAX;
 use crate::{Engine, Error};
 
 /// The folder in the data directory.
-const FOLDER: &str = "modules";
+pub(crate) const FOLDER: &str = "modules";
+const SUFFIX: &str = ".wasm";
 /// The ending of a file that is being written.
 const PARTIAL: &str = ".partial";
 
@@ -74,17 +75,7 @@ impl Modules {
         }
         let modules = Arc::clone(self);
         tokio::task::spawn_blocking(move || {
-            let path = path(digest);
-            let bytes = modules.read(&path).map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => Error::UnknownModule(digest),
-                _ => modules.io_error("read", &path, error),
-            })?;
-            if Sha256::digest(&bytes)[..] != digest.0 {
-                return Err(Error::ModuleRefused(format!(
-                    "{} is not what was uploaded; upload the module again",
-                    modules.place(&path)
-                )));
-            }
+            let bytes = modules.read_verified(digest)?;
             modules.compile(&bytes)
         })
         .await
@@ -104,6 +95,30 @@ impl Modules {
         let names = self.storage.list(FOLDER)?;
         let mut partial = names.iter().filter(|name| name.ends_with(PARTIAL));
         partial.try_for_each(|name| self.storage.remove(&format!("{FOLDER}/{name}")))
+    }
+
+    /// The modules that were uploaded.
+    pub(crate) fn digests(&self) -> Result<Vec<ModuleDigest>, Error> {
+        let names = self.storage.list(FOLDER);
+        let names = names.map_err(|source| self.io_error("list", FOLDER, source))?;
+        let stems = names.iter().filter_map(|name| name.strip_suffix(SUFFIX));
+        Ok(stems.filter_map(|stem| stem.parse().ok()).collect())
+    }
+
+    /// The bytes of a module, if they are still those that were uploaded.
+    pub(crate) fn read_verified(&self, digest: ModuleDigest) -> Result<Vec<u8>, Error> {
+        let path = path(digest);
+        let bytes = self.read(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Error::UnknownModule(digest),
+            _ => self.io_error("read", &path, error),
+        })?;
+        if Sha256::digest(&bytes)[..] != digest.0 {
+            return Err(Error::ModuleRefused(format!(
+                "{} is not what was uploaded; upload the module again",
+                self.place(&path)
+            )));
+        }
+        Ok(bytes)
     }
 
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {
@@ -164,8 +179,8 @@ impl Modules {
     }
 }
 
-fn path(digest: ModuleDigest) -> String {
-    format!("{FOLDER}/{digest}.wasm")
+pub(crate) fn path(digest: ModuleDigest) -> String {
+    format!("{FOLDER}/{digest}{SUFFIX}")
 }
 
 fn describe(module: &Module) -> ModuleDescription {

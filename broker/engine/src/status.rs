@@ -20,6 +20,7 @@ impl Engine {
             durable_csn: self.durable_csn().0,
             clock_jump: self.options().clock.jump(),
             corrupt: self.corrupt(),
+            backup: self.backups().progress(),
             topics: self.topics(),
             deployments: self.describe_deployments(),
         }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Backoff, Counts, DeploymentName, DeploymentSettings, LogLevel, ModuleDigest, ModuleLimits,
+    Backoff, Counts, Csn, DeploymentName, DeploymentSettings, LogLevel, ModuleDigest, ModuleLimits,
     Offset, OutputGrant, Position, Timestamp, TopicName, TopicPolicy, Unrouted, World,
 };
 
@@ -299,6 +299,32 @@ pub struct CorruptOffsets {
     pub to: Offset,
 }
 
+/// How far a backup is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupProgress {
+    /// Bytes that are copied, or were there already.
+    pub done_bytes: u64,
+    /// About how many there are.
+    pub total_bytes: u64,
+}
+
+/// A backup that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupReport {
+    /// Its directory, on the broker's machine.
+    pub to: String,
+    /// The newest commit that is in it; all before it are, too.
+    pub csn: Csn,
+    /// How many files it has.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// How many of those were not there before.
+    pub copied_bytes: u64,
+    /// How long it took, in milliseconds.
+    pub elapsed_ms: u64,
+}
+
 /// The broker at a glance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BrokerStatus {
@@ -322,6 +348,9 @@ pub struct BrokerStatus {
     /// Where the log is corrupt, as far as that was found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub corrupt: Vec<CorruptPlace>,
+    /// How far the backup is that is being made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupProgress>,
     /// Topics, without the internal ones.
     pub topics: Vec<TopicDescription>,
     /// Deployments.

@@ -33,9 +33,9 @@ pub use deployment::{
     Backoff, Counts, DeploymentSettings, DeploymentState, ModuleLimits, OutputGrant, Unrouted,
 };
 pub use describe::{
-    BrokerStatus, ClockJump, CorruptOffsets, CorruptPlace, DeployRequest, Deployed,
-    DeploymentDescription, DeploymentStatus, LaneDescription, LaneState, LostOffsets,
-    ModuleDescription, ModuleLogLine, PartitionDescription, SkippedLane, StartOffset,
+    BackupProgress, BackupReport, BrokerStatus, ClockJump, CorruptOffsets, CorruptPlace,
+    DeployRequest, Deployed, DeploymentDescription, DeploymentStatus, LaneDescription, LaneState,
+    LostOffsets, ModuleDescription, ModuleLogLine, PartitionDescription, SkippedLane, StartOffset,
     TopicDescription,
 };
 pub use envelope::{ENVELOPE_BYTES, Envelope, ProducerStamp};

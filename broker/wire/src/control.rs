@@ -1,7 +1,7 @@
 //! Control: one request, one reply, on a stream of their own.
 
 use logmill_model::{
-    BrokerStatus, DeployRequest, Deployed, DeploymentDescription, DeploymentName,
+    BackupReport, BrokerStatus, DeployRequest, Deployed, DeploymentDescription, DeploymentName,
     ModuleDescription, ModuleLogLine, PolicyChange, TopicDescription, TopicName, TopicPolicy,
 };
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,13 @@ pub enum Request {
     /// Believes the wall clock after it has jumped. Answered by [`Response::Done`].
     #[serde(rename = "clock.accept")]
     ClockAccept,
+    /// Copies all that is durable to a directory of the broker's machine. Answered by
+    /// [`Response::Backup`], when that is done.
+    #[serde(rename = "backup")]
+    Backup {
+        /// The absolute path of the directory.
+        to: String,
+    },
     /// Deploys a module, or a new version. Answered by [`Response::Deployed`].
     #[serde(rename = "module.deploy")]
     ModuleDeploy(DeployRequest),
@@ -117,6 +124,8 @@ pub enum Response {
     Topics(Vec<TopicDescription>),
     /// The broker.
     Status(Box<BrokerStatus>),
+    /// The backup that was made.
+    Backup(BackupReport),
     /// What was deployed.
     Deployed(Deployed),
     /// A deployment.

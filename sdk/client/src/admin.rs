@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use logmill_model::{
-    BrokerStatus, DeployRequest, Deployed, DeploymentDescription, DeploymentName,
+    BackupReport, BrokerStatus, DeployRequest, Deployed, DeploymentDescription, DeploymentName,
     ModuleDescription, ModuleLogLine, PolicyChange, TopicDescription, TopicName, TopicPolicy,
     limits::MODULE_BYTES_MAX,
 };
@@ -123,6 +123,16 @@ impl Admin {
     /// See [`Error`].
     pub async fn accept_clock(&self) -> Result<(), Error> {
         ask!(self, Request::ClockAccept, Response::Done => ())
+    }
+
+    /// Copies all that is durable to a directory of the broker's machine, given by its absolute
+    /// path; returns when the copy is whole. [`status`](Self::status) tells how far it is meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: bad request when the directory is neither empty nor a backup of this
+    /// broker; internal when it can't be written, or a file of the log is damaged.
+    pub async fn backup(&self, to: String) -> Result<BackupReport, Error> {
+        ask!(self, Request::Backup { to }, Response::Backup(report) => report)
     }
 
     /// Uploads a module: a WebAssembly component. The same bytes again change nothing.
@@ -253,6 +263,7 @@ fn changes(request: &Request) -> bool {
         Request::TopicCreate { .. }
         | Request::TopicAlter { .. }
         | Request::TopicDelete { .. }
+        | Request::Backup { .. }
         | Request::ClockAccept
         | Request::ModuleDeploy(_)
         | Request::ModulePause { .. }

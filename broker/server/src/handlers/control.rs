@@ -1,5 +1,6 @@
 //! Control streams: one request, one reply.
 
+mod backup;
 mod clock_accept;
 mod module_delete;
 mod module_deploy;
@@ -55,6 +56,7 @@ async fn handle(client: &Client, request: Request) -> Result<Response, Error> {
         Request::TopicDescribe { topic } => topic_describe::handle(engine, &topic),
         Request::TopicDelete { topic } => topic_delete::handle(engine, &topic).await,
         Request::Status => Ok(status::handle(engine)),
+        Request::Backup { to } => backup::handle(engine, to).await,
         Request::ClockAccept => Ok(clock_accept::handle(engine)),
         Request::ModuleDeploy(deploy) => module_deploy::handle(engine, deploy).await,
         Request::ModuleLs => Ok(module_ls::handle(engine)),
@@ -76,6 +78,7 @@ fn operation(request: &Request) -> &'static str {
         Request::TopicDescribe { .. } => "topic.describe",
         Request::TopicDelete { .. } => "topic.delete",
         Request::Status => "status",
+        Request::Backup { .. } => "backup",
         Request::ClockAccept => "clock.accept",
         Request::ModuleDeploy(_) => "module.deploy",
         Request::ModuleLs => "module.ls",
