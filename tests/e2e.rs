@@ -7,6 +7,7 @@
 
 mod e2e {
     mod acceptance;
+    mod backup;
     mod bad_input;
     mod bench;
     mod compression;
