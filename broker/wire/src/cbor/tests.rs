@@ -142,6 +142,7 @@ fn every_response_comes_back() {
         journal_bytes: 3,
         disk_free_bytes: u64::MAX,
         durable_csn: 5,
+        corrupt: Vec::new(),
         backup: Some(logmill_model::BackupProgress { done_bytes: 1, total_bytes: 2 }),
         clock_jump: Some(logmill_model::ClockJump { wall: Timestamp(9), believed: Timestamp(8) }),
         topics: vec![topic()],

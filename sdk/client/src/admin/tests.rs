@@ -75,6 +75,7 @@ fn status() -> BrokerStatus {
         disk_free_bytes: 4,
         durable_csn: 5,
         clock_jump: None,
+        corrupt: Vec::new(),
         backup: None,
         topics: vec![topic()],
         deployments: Vec::new(),
