@@ -17,7 +17,9 @@ mod e2e {
     mod failures;
     mod filters;
     mod first_minutes;
+    mod positions;
     mod python;
+    mod retention;
     mod routers;
     mod side_door;
     mod triage;

@@ -43,7 +43,11 @@ async fn what_does_not_exist_or_can_not_be_is_told_and_changes_nothing() {
         ("produce t v --partition 1", 1, "partition 1"),
         ("produce t v --header dlq-reason=x", 1, "dlq-reason"),
         ("produce t v --header logmill-x=x", 1, "logmill-x"),
-        ("consume t --from 99", 1, "offset 99 is out of range"),
+        (
+            "consume t --from 99",
+            1,
+            "offset out of range: 99 is not there, the partition has 0 to 1",
+        ),
         ("consume t --partition 7", 1, "partition"),
         ("consume t --from @yesterday", 2, "bad position"),
         ("module describe nosuch", 1, "deployment nosuch does not exist"),

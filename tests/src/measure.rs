@@ -217,6 +217,7 @@ pub async fn engine(folder: &Path) -> Engine {
         topics_on_demand: false,
         compile_apart: false,
         clock: logmill_engine::clock::Clock::machine(),
+        retention_interval: Duration::from_secs(1),
         log: Settings::default(),
     };
     Engine::open(options).await.unwrap()

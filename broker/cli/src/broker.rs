@@ -90,6 +90,7 @@ pub(crate) async fn start(
         topics_on_demand: missing_topics == MissingTopics::Create,
         compile_apart: true,
         clock: Clock::machine(),
+        retention_interval: settings.retention_interval(),
         log: logmill_log::Settings::default(),
     };
     Ok(logmill_server::serve(settings, options).await.map_err(anyhow::Error::from)?)

@@ -15,6 +15,8 @@ use logmill_model::{
 pub(crate) struct Catalog {
     topics: BTreeMap<TopicName, Arc<TopicRecord>>,
     names: HashMap<TopicId, TopicName>,
+    /// The topics whose partitions take no more at so many bytes.
+    full_at_bytes: HashMap<TopicId, u64>,
     deployments: BTreeMap<DeploymentName, Arc<DeploymentRecord>>,
     versions: BTreeMap<(DeploymentName, u32), Arc<VersionRecord>>,
     /// The end of `_catalog` that this is the fold of: what a change must be conditional on.
@@ -36,6 +38,10 @@ impl Catalog {
         match record {
             CatalogRecord::Topic(name, Some(topic)) => {
                 self.names.insert(topic.id, name.clone());
+                match topic.policy.full_at_bytes() {
+                    Some(bytes) => self.full_at_bytes.insert(topic.id, bytes),
+                    None => self.full_at_bytes.remove(&topic.id),
+                };
                 let old = self.topics.insert(name.clone(), Arc::new(topic.clone()));
                 match old {
                     Some(old) if old.id == topic.id => None,
@@ -45,6 +51,7 @@ impl Catalog {
             CatalogRecord::Topic(name, None) => {
                 let topic = self.topics.remove(name)?;
                 self.names.remove(&topic.id);
+                self.full_at_bytes.remove(&topic.id);
                 Some(PartitionChange::Deleted(topic.id, topic.partitions))
             }
             CatalogRecord::Deployment(name, deployment) => {
@@ -110,6 +117,11 @@ impl Catalog {
             PartitionId::SEGMENTS => "_segments".to_owned(),
             _ => self.topic_name(id).map_or_else(|| id.to_string(), ToString::to_string),
         }
+    }
+
+    /// The bytes at which a topic's partitions take no more; None when they always do.
+    pub(crate) fn full_at_bytes(&self, id: TopicId) -> Option<u64> {
+        self.full_at_bytes.get(&id).copied()
     }
 
     pub(crate) fn deployment(&self, name: &DeploymentName) -> Option<&Arc<DeploymentRecord>> {

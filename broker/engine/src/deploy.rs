@@ -1,6 +1,7 @@
 //! Deploying, pausing, resuming and deleting deployments.
 
 mod describe;
+pub(crate) mod lost;
 mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -195,7 +196,8 @@ impl Engine {
         self.set_state(name, DeploymentState::Paused { reason: BY_HAND.to_owned() }).await
     }
 
-    /// Lets a paused deployment work again, and tries a failed one again.
+    /// Lets a paused deployment work again, and tries a failed one again. Lanes that are lost stay so:
+    /// see [`resume_skipping_lost`](Self::resume_skipping_lost).
     ///
     /// # Errors
     /// [`Error::UnknownDeployment`].

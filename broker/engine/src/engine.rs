@@ -21,6 +21,7 @@ use crate::limits::CONTROL_WAIT_MAX;
 use crate::modules::Modules;
 use crate::parts::{Parts, SequencerThread};
 use crate::replay::{Replayed, replay};
+use crate::retention;
 use crate::snapshot::Keeper;
 
 /// What an engine is opened with.
@@ -39,6 +40,8 @@ pub struct Options {
     pub compile_apart: bool,
     /// What tells the time.
     pub clock: Clock,
+    /// How often retention looks for what is to be removed.
+    pub retention_interval: Duration,
     /// The log's settings; its `on_fatal` is set by the engine.
     pub log: Settings,
 }
@@ -108,7 +111,9 @@ impl Engine {
         let storage = Arc::clone(&options.storage);
         let keeper = Keeper::new(Arc::clone(&parts), storage, recovered.cluster);
         let (stop, stopped) = watch::channel(false);
-        let background = vec![keeper.start(read_bytes, stopped)];
+        let interval = options.retention_interval;
+        let retention = retention::run(Arc::clone(&parts), interval, stopped.clone());
+        let background = vec![keeper.start(read_bytes, stopped), tokio::spawn(retention)];
         let engine = Self(Arc::new(Inner {
             options,
             keeper,

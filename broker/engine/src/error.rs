@@ -38,8 +38,10 @@ pub enum Error {
     /// A batch or record breaks a rule.
     #[error(transparent)]
     Invalid(#[from] logmill_model::Error),
-    /// The position is not in the partition.
-    #[error("offset {asked} is out of range: the partition has {start} to {end}")]
+    /// The position is not in the partition: it never was, or retention has removed it.
+    #[error(
+        "offset out of range: {asked} is not there, the partition has {start} to {end}; read from earliest, or from an offset of these"
+    )]
     OffsetOutOfRange {
         /// The offset asked for.
         asked: Offset,
@@ -119,6 +121,20 @@ pub enum Error {
         /// What is wrong with it.
         error: logmill_model::Error,
     },
+    /// A partition rejects what is appended to it while it is full. Nothing happened.
+    #[error(
+        "topic full: partition {partition} of {topic} has {bytes} bytes, and its topic rejects more at {max}; produce again when retention has removed some, or give it more with `logmill topic alter {topic} --retention-bytes`"
+    )]
+    TopicFull {
+        /// The topic.
+        topic: TopicName,
+        /// The partition.
+        partition: u32,
+        /// What it has, with what was on its way to it.
+        bytes: u64,
+        /// What it may have.
+        max: u64,
+    },
     /// The commit was refused. Nothing of it happened.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -186,6 +202,7 @@ impl Error {
             Self::RouterNotReady { .. }
                 | Self::FilterNotReady { .. }
                 | Self::ShuttingDown
+                | Self::TopicFull { .. }
                 | Self::Refused(Refusal::EndMoved { .. })
         )
     }

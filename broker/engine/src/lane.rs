@@ -64,6 +64,8 @@ enum Step {
     Stop,
     /// Its record is tried again after this long.
     Wait(Duration),
+    /// Its record was removed.
+    Lost,
     /// It has handled all there is.
     AtEnd,
     /// There are records to handle.
@@ -109,6 +111,7 @@ impl Lane {
         loop {
             match self.step() {
                 Step::Stop => return,
+                Step::Lost => return self.stand().await,
                 Step::Wait(time) => self.wait(time).await,
                 Step::AtEnd => self.wait_for_records().await,
                 Step::Handle => match self.handle().await {
@@ -134,6 +137,9 @@ impl Lane {
         if self.cursor.next >= self.parts.log.end_offset(self.id.source) {
             return Step::AtEnd;
         }
+        if self.cursor.next < self.parts.log.start_offset(self.id.source) {
+            return Step::Lost;
+        }
         if let Some(failed) = &self.cursor.failed {
             let ms = self.parts.clock.now().ms_until(failed.retry_at);
             if ms > 0 {
@@ -141,6 +147,15 @@ impl Lane {
             }
         }
         Step::Handle
+    }
+
+    /// Stands at what was lost: only who moves the cursor by hand lets the lane go on, as a new one.
+    async fn stand(&mut self) {
+        let (from, to) = (self.cursor.next, self.parts.log.start_offset(self.id.source));
+        tracing::error!(%from, %to, "the lane is lost: retention removed its next record");
+        self.report(0, None);
+        // An error is a deployment that is gone, and stops the lane as well.
+        let _ = self.stop.wait_for(|stop| *stop).await;
     }
 
     async fn wait(&mut self, time: Duration) {
@@ -210,6 +225,8 @@ impl Lane {
         {
             Ok(batches) => batches,
             Err(Error::Corrupt(error)) => return corrupt(&error, self.cursor.next),
+            // The next step finds it lost.
+            Err(Error::OffsetOutOfRange { .. }) => return Next::Go,
             Err(error) => return Next::Wait(error.to_string()),
         };
         let records: u64 = batches.iter().map(|stored| u64::from(stored.envelope.records)).sum();
@@ -278,7 +295,7 @@ impl Lane {
                 }
                 Next::Wait(refusal.to_string())
             }
-            Outcome::Refused(refusal) => Next::Wait(refusal.to_string()),
+            Outcome::Refused(refusal) => Next::Wait(self.parts.views.named(refusal).to_string()),
         }
     }
 }

@@ -9,8 +9,10 @@
 //! | upload a module | `modules.rs` |
 //! | deploy, pause, resume, delete | `deploy.rs`, `deployments.rs` |
 //! | describe a deployment | `deploy/describe.rs` |
+//! | go on behind what a lane has lost | `deploy/lost.rs` |
 //! | a consumer at work | `lane.rs`: read, `lane/run.rs`: handle, `lane/settle.rs`: decide, commit |
 //! | back up | `backup.rs` |
+//! | what a topic's policy keeps | `retention.rs`; `sequencer/capacity.rs`: what rejects when it is full |
 //! | every change of durable state | `sequencer.rs`, `sequencer/judge.rs`: order, `views.rs`: visible |
 //!
 //! This is the only crate that knows both the log and the modules. **It knows no network, no
@@ -37,6 +39,7 @@ mod pool;
 mod position;
 mod produce;
 mod replay;
+mod retention;
 mod seed;
 mod sequencer;
 mod snapshot;

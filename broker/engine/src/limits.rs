@@ -54,6 +54,10 @@ pub(crate) const COMPILED_MODULES_MAX: usize = 8;
 
 /// What one read of an internal topic takes at the start, in bytes.
 pub(crate) const REPLAY_BYTES_MAX: usize = 1 << 20;
+/// Starts of partitions that retention moves in one commit.
+pub(crate) const STARTS_MAX: usize = 4096;
+/// How long retention leaves the age of a topic's records alone, in milliseconds.
+pub(crate) const AGE_CHECK_MS_MAX: u64 = 60_000;
 
 /// How long a lane waits before it tries again what its surroundings refused.
 pub(crate) const LANE_RETRY_WAIT: Duration = Duration::from_millis(500);

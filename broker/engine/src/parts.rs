@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use logmill_log::{Log, Opened, Recovered, StoredBatch};
-use logmill_model::internal::CatalogRecord;
+use logmill_model::internal::{CatalogRecord, SegmentsRecord};
 use logmill_model::{
     Append, Commit, Committed, Offset, Outcome, PartitionId, Precondition, Record, RecordBatch,
     Refusal,
 };
+use tokio::sync::Notify;
 
 use crate::Error;
 use crate::catalog::Catalog;
@@ -30,6 +31,8 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     /// Who stands still, since internal records are lost.
     pub(crate) suspects: Suspects,
+    /// Told when a policy has changed.
+    pub(crate) policies: Notify,
     /// One catalog change at a time: they are conditional on one another.
     catalog_changes: tokio::sync::Mutex<()>,
 }
@@ -40,6 +43,8 @@ pub(crate) struct CatalogChange {
     pub(crate) catalog: Vec<CatalogRecord>,
     /// Records of `_cursors` that belong to it.
     pub(crate) cursors: Vec<Record>,
+    /// Records of `_segments` that belong to it.
+    pub(crate) segments: Vec<SegmentsRecord>,
     pub(crate) preconditions: Vec<Precondition>,
 }
 
@@ -71,6 +76,7 @@ impl Parts {
                 pool,
                 clock,
                 suspects,
+                policies: Notify::new(),
                 catalog_changes: tokio::sync::Mutex::default(),
             }),
             recovered,
@@ -99,7 +105,7 @@ impl Parts {
     pub(crate) async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
         match self.sequencer.commit(commit).await? {
             Outcome::Committed(committed) => Ok(committed),
-            Outcome::Refused(refusal) => Err(refusal.into()),
+            Outcome::Refused(refusal) => Err(self.views.named(refusal)),
             Outcome::Unknown => Err(Error::Unknown),
         }
     }
@@ -146,6 +152,10 @@ impl CatalogChange {
         }
         if !self.cursors.is_empty() {
             commit.appends.push(Append::new(PartitionId::CURSORS, RecordBatch::of(&self.cursors)?));
+        }
+        if !self.segments.is_empty() {
+            let records: Vec<Record> = self.segments.iter().map(SegmentsRecord::encode).collect();
+            commit.appends.push(Append::new(PartitionId::SEGMENTS, RecordBatch::of(&records)?));
         }
         Ok(commit)
     }

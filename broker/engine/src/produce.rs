@@ -69,6 +69,7 @@ impl Engine {
             commit.appends.extend(routed.into_appends());
         }
         let ticket = parts.sequencer.propose_in(room, commit).await?;
+        let views = Arc::clone(&parts.views);
         Ok(async move {
             match ticket.await {
                 Outcome::Committed(committed) => {
@@ -81,7 +82,7 @@ impl Engine {
                         epoch: committed.epoch,
                     })
                 }
-                Outcome::Refused(refusal) => Err(refusal.into()),
+                Outcome::Refused(refusal) => Err(views.named(refusal)),
                 Outcome::Unknown => Err(Error::Unknown),
             }
         })

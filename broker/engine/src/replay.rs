@@ -23,6 +23,8 @@ pub(crate) struct Replayed {
     pub(crate) judge: Judge,
     pub(crate) catalog: Catalog,
     pub(crate) cursors: Cursors,
+    /// Where retention has moved the starts of partitions to.
+    starts: Vec<(PartitionId, Offset)>,
     /// How many bytes of internal topics were read from the log itself.
     pub(crate) read_bytes: u64,
     /// Partitions that the log has and that no topic has any more.
@@ -134,6 +136,7 @@ impl Replayed {
     ) -> Result<(), Error> {
         let changes = changes_of(partition, offset, batch)?;
         self.judge.apply(&changes);
+        self.starts.extend(changes.starts());
         for record in &changes.catalog {
             self.catalog.apply(record);
         }
@@ -149,6 +152,10 @@ impl Replayed {
             for index in 0..topic.partitions {
                 log.expect(PartitionId::new(topic.id, index));
             }
+        }
+        // The end of a partition of which all has expired may be told by its start alone.
+        for (partition, start) in std::mem::take(&mut self.starts) {
+            log.trim(partition, start);
         }
         self.suspects = lost.suspects(&self.cursor_offsets);
         self.judge.go_on_after(recovered.last_csn, recovered.last_time);

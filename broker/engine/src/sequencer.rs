@@ -7,6 +7,7 @@
 //!
 //! **The sequencer never reads a disk, and never waits for one.**
 
+mod capacity;
 mod judge;
 mod ticket;
 
@@ -25,6 +26,7 @@ use crate::Error;
 use crate::clock::Clock;
 use crate::limits::{PROPOSALS_BYTES_MAX, PROPOSALS_MAX};
 use crate::views::Views;
+use capacity::Capacity;
 use ticket::Answer;
 
 /// What a proposal takes of the permits besides its batches, in bytes.
@@ -53,7 +55,8 @@ impl Sequencer {
     ) -> std::io::Result<(Self, JoinHandle<Result<(), logmill_log::Error>>)> {
         let (events, queue) = mpsc::channel(PROPOSALS_MAX);
         let held = Arc::new(HeldRefusals::after(judge.last_csn()));
-        let state = Thread { judge, journal, views, epoch, clock, held };
+        let capacity = Capacity::of(views.log().clone());
+        let state = Thread { judge, journal, views, epoch, clock, held, capacity };
         let thread =
             std::thread::Builder::new().name("sequencer".into()).spawn(move || state.run(queue))?;
         let bytes = Arc::new(Semaphore::new(PROPOSALS_BYTES_MAX));
@@ -113,6 +116,7 @@ struct Thread {
     epoch: Epoch,
     clock: Clock,
     held: Arc<HeldRefusals>,
+    capacity: Capacity,
 }
 
 impl Thread {
@@ -129,7 +133,8 @@ impl Thread {
 
     fn take(&mut self, commit: Commit, answer: Answer, permit: OwnedSemaphorePermit) {
         let rests_on = self.judge.last_csn();
-        match self.judge.judge(commit, self.clock.now()) {
+        let has_room = self.capacity.check(self.judge.catalog(), &commit);
+        match has_room.and_then(|()| self.judge.judge(commit, self.clock.now())) {
             Ok(sequenced) => self.append(sequenced, answer, permit),
             Err(refusal) => self.held.hold(rests_on, refusal, answer),
         }
@@ -146,6 +151,7 @@ impl Thread {
         let ends: Vec<(PartitionId, Offset)> =
             entry.appends.iter().map(|it| (it.partition, it.envelope.end_offset())).collect();
         let (views, held) = (Arc::clone(&self.views), Arc::clone(&self.held));
+        let load = self.capacity.load(self.judge.catalog(), &entry);
         let completion = Box::new(move |durability| {
             let outcome = match durability {
                 Durability::Durable => {
@@ -158,7 +164,7 @@ impl Thread {
                     Outcome::Unknown
                 }
             };
-            drop(permit);
+            drop((load, permit));
             // Whoever proposed it may have gone; the commit stands all the same.
             let _ = answer.send(outcome);
         });

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use logmill_model::internal::{CatalogRecord, TopicRecord};
+use logmill_model::internal::{CatalogRecord, SegmentsRecord, TopicRecord};
 use logmill_model::{
-    DeploymentName, PartitionDescription, PartitionId, PolicyChange, TopicDescription, TopicId,
-    TopicName, TopicPolicy, limits,
+    DeploymentName, Offset, PartitionDescription, PartitionId, PolicyChange, TopicDescription,
+    TopicId, TopicName, TopicPolicy, limits,
 };
 
 use crate::catalog::Catalog;
@@ -62,6 +62,7 @@ impl Engine {
                 Ok((change, ()))
             })
             .await?;
+        self.parts().policies.notify_one();
         self.topic(name)
     }
 
@@ -72,15 +73,14 @@ impl Engine {
     pub async fn delete_topic(&self, name: &TopicName) -> Result<(), Error> {
         self.parts()
             .change_catalog(|catalog| {
-                if catalog.topic(name).is_none() {
-                    return Err(Error::UnknownTopic(name.clone()));
-                }
+                let topic = catalog.topic(name).ok_or_else(|| Error::UnknownTopic(name.clone()))?;
                 if let Some(user) = catalog.users_of(name).first() {
                     let deployment = DeploymentName::clone(user);
                     return Err(Error::TopicInUse { topic: name.clone(), deployment });
                 }
+                let segments = self.parts().starts_of(topic);
                 let catalog = vec![CatalogRecord::Topic(name.clone(), None)];
-                Ok((CatalogChange { catalog, ..CatalogChange::default() }, ()))
+                Ok((CatalogChange { catalog, segments, ..CatalogChange::default() }, ()))
             })
             .await
     }
@@ -138,6 +138,15 @@ impl Parts {
         Ok(PartitionId::new(topic.id, index))
     }
 
+    /// The records that end what retention has said of a topic's partitions.
+    fn starts_of(&self, topic: &TopicRecord) -> Vec<SegmentsRecord> {
+        (0..topic.partitions)
+            .map(|index| PartitionId::new(topic.id, index))
+            .filter(|partition| self.log.start_offset(*partition) > Offset::ZERO)
+            .map(|partition| SegmentsRecord::Start(partition, None))
+            .collect()
+    }
+
     fn describe(&self, name: &TopicName, topic: &TopicRecord) -> TopicDescription {
         let partitions = (0..topic.partitions).map(|partition| {
             let id = PartitionId::new(topic.id, partition);
@@ -145,6 +154,7 @@ impl Parts {
                 partition,
                 start: self.log.start_offset(id),
                 end: self.log.end_offset(id),
+                bytes: self.log.partition_bytes(id),
             }
         });
         TopicDescription {

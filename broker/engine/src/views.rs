@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use arc_swap::ArcSwap;
 use logmill_log::Log;
 use logmill_model::internal::CursorRecord;
-use logmill_model::{DeploymentId, LaneId, Offset, PartitionId, TopicId};
+use logmill_model::{DeploymentId, LaneId, Offset, PartitionId, Refusal, TopicId};
 use tokio::sync::watch;
 
+use crate::Error;
 use crate::catalog::{Catalog, PartitionChange};
 use crate::sequencer::Changes;
 
@@ -54,6 +55,11 @@ impl Views {
         }
     }
 
+    /// What is durable of all partitions.
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
+    }
+
     /// Takes in a commit that is durable.
     pub(crate) fn apply(&self, changes: &Changes, ends: &[(PartitionId, Offset)]) {
         if !changes.catalog.is_empty() {
@@ -67,6 +73,9 @@ impl Views {
             if let Some((_, end)) = ends.iter().rfind(|(id, _)| *id == PartitionId::CURSORS) {
                 cursors.end = *end;
             }
+        }
+        for (partition, start) in changes.starts() {
+            self.log.trim(partition, start);
         }
         let waiting = self.ends.read().unwrap_or_else(PoisonError::into_inner);
         for (partition, end) in ends {
@@ -101,6 +110,15 @@ impl Views {
     /// The catalog as of the newest durable commit.
     pub(crate) fn catalog(&self) -> Arc<Catalog> {
         self.catalog.load_full()
+    }
+
+    /// A refusal in the words of who knows topics by name.
+    pub(crate) fn named(&self, refusal: Refusal) -> Error {
+        let Refusal::Full { partition, bytes, max } = refusal else { return refusal.into() };
+        match self.catalog().topic_name(partition.topic).cloned() {
+            Some(topic) => Error::TopicFull { topic, partition: partition.index, bytes, max },
+            None => Refusal::NoSuchPartition(partition).into(),
+        }
     }
 
     /// A lane's cursor.

@@ -42,6 +42,7 @@ async fn open(storage: &FaultyStorage, modules: &TempDir) -> Result<Engine, Erro
         topics_on_demand: false,
         compile_apart: false,
         clock: Clock::machine(),
+        retention_interval: std::time::Duration::from_secs(1),
         log: Settings { journal_file_bytes: 16 << 10, tail_bytes: 4 << 10, ..Settings::default() },
     };
     Engine::open(options).await

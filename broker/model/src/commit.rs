@@ -109,6 +109,16 @@ pub enum Refusal {
         /// The limit.
         max: usize,
     },
+    /// An append goes to a partition whose topic rejects more while it is full.
+    #[error("partition {partition} is full: it has {bytes} bytes and rejects more at {max}")]
+    Full {
+        /// The partition.
+        partition: PartitionId,
+        /// What it has, with what is on its way.
+        bytes: u64,
+        /// What it may have.
+        max: u64,
+    },
     /// An append has no records, or is to an internal topic and not of its layout.
     #[error("append to {partition} is not valid: {what}")]
     Invalid {

@@ -31,6 +31,9 @@ pub struct PartitionDescription {
     pub start: Offset,
     /// The offset that the next record gets: the durable end.
     pub end: Offset,
+    /// Bytes of the batches that are there, envelopes included; what retention goes by.
+    #[serde(default)]
+    pub bytes: u64,
 }
 
 /// What to deploy. What is None comes from the previous version, else from the defaults.
@@ -179,6 +182,18 @@ pub enum LaneState {
     Lost,
     /// Its next records, or its cursor, can't be read; it stands until the loss is accepted.
     Corrupt,
+}
+
+impl LaneState {
+    /// The state as text.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Lost => "lost",
+            Self::Corrupt => "corrupt",
+        }
+    }
 }
 
 /// Offsets that retention removed before a lane had handled them.

@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytesize::ByteSize;
 use figment::providers::{Format, Serialized, Toml};
@@ -66,6 +67,8 @@ pub struct Config {
     /// it is for batches that wait to become durable, half for the transport's windows: with more
     /// of it, more clients have large windows, which are fast over long distances.
     pub network_memory: ByteSize,
+    /// How often retention looks for records that topics don't keep, in milliseconds. Default 1000.
+    pub retention_interval_ms: u64,
 }
 
 /// What flags say; what is None was not said.
@@ -97,6 +100,7 @@ pub struct Settings {
     pub(crate) connections_max: usize,
     pub(crate) window_bytes: usize,
     pub(crate) produce_bytes: usize,
+    retention_interval: Duration,
 }
 
 /// Where the certificate comes from.
@@ -169,6 +173,9 @@ impl Settings {
         if connections_max == 0 {
             return Err(Error::TooSmall { key: "connections_max", min: "1".to_owned() });
         }
+        if config.retention_interval_ms == 0 {
+            return Err(Error::TooSmall { key: "retention_interval_ms", min: "1".to_owned() });
+        }
         let half = usize::try_from(config.network_memory.as_u64() / 2).unwrap_or(usize::MAX);
         let least = (connections_max * 2 * limits::WINDOW_BYTES_MIN as usize)
             .max(limits::PRODUCE_CLIENT_BYTES_MAX);
@@ -186,6 +193,7 @@ impl Settings {
             connections_max,
             window_bytes: half,
             produce_bytes: half,
+            retention_interval: Duration::from_millis(config.retention_interval_ms),
         })
     }
 
@@ -200,14 +208,26 @@ impl Settings {
     pub fn create_topics(&self) -> bool {
         self.create_topics
     }
+
+    /// How often retention looks for records that topics don't keep.
+    #[must_use]
+    pub fn retention_interval(&self) -> Duration {
+        self.retention_interval
+    }
 }
 
 impl Config {
     /// The defaults for this data directory.
     #[must_use]
     pub fn new(data: PathBuf) -> Self {
-        let Defaults { listen, http, create_topics, connections_max, network_memory } =
-            Defaults::default();
+        let Defaults {
+            listen,
+            http,
+            create_topics,
+            connections_max,
+            network_memory,
+            retention_interval_ms,
+        } = Defaults::default();
         Self {
             data,
             listen,
@@ -218,6 +238,7 @@ impl Config {
             token_file: None,
             connections_max,
             network_memory,
+            retention_interval_ms,
         }
     }
 }
@@ -230,6 +251,7 @@ struct Defaults {
     create_topics: bool,
     connections_max: u32,
     network_memory: ByteSize,
+    retention_interval_ms: u64,
 }
 
 impl Default for Defaults {
@@ -240,6 +262,7 @@ impl Default for Defaults {
             create_topics: true,
             connections_max: 1024,
             network_memory: ByteSize::mib(512),
+            retention_interval_ms: 1000,
         }
     }
 }

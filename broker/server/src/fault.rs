@@ -16,6 +16,7 @@ pub(crate) fn of_engine(error: &EngineError) -> Fault {
         EngineError::PartitionCount { .. } => ErrorCode::BadRequest,
         EngineError::UnknownPartition { .. } => ErrorCode::UnknownPartition,
         EngineError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        EngineError::TopicFull { .. } => ErrorCode::TopicFull,
         EngineError::UnknownDeployment(_) => ErrorCode::UnknownDeployment,
         EngineError::UnknownModule(_) => ErrorCode::UnknownModule,
         EngineError::ModuleRefused(_) => ErrorCode::ModuleRefused,
@@ -52,6 +53,7 @@ pub(crate) fn of_engine(error: &EngineError) -> Fault {
 fn of_refusal(refusal: &Refusal) -> ErrorCode {
     match refusal {
         Refusal::NoSuchPartition(_) => ErrorCode::UnknownPartition,
+        Refusal::Full { .. } => ErrorCode::TopicFull,
         Refusal::EndMoved { .. } | Refusal::StaleCursor(_) => ErrorCode::Overloaded,
         Refusal::TooLarge { .. } | Refusal::TooManyAppends { .. } => ErrorCode::BatchTooLarge,
         Refusal::Invalid { .. } => ErrorCode::BadRequest,

@@ -10,4 +10,5 @@ mod life;
 mod produce;
 mod subscribe;
 mod support;
+mod topics;
 mod upload;

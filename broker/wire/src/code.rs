@@ -100,6 +100,8 @@ codes! {
     TopicInUse = 14 "topic in use" keep nothing;
     /// The offset is not (any more) in the partition.
     OffsetOutOfRange = 15 "offset out of range" keep nothing;
+    /// A partition has what its topic's policy lets it have, and rejects more.
+    TopicFull = 16 "topic full" retry nothing;
     /// A batch breaks its layout.
     MalformedBatch = 20 "malformed batch" keep nothing;
     /// A batch's bytes are not those that its checksum was made of.

@@ -2,7 +2,8 @@
 
 use logmill_model::{
     BackupReport, BrokerStatus, DeployRequest, Deployed, DeploymentDescription, DeploymentName,
-    ModuleDescription, ModuleLogLine, PolicyChange, TopicDescription, TopicName, TopicPolicy,
+    ModuleDescription, ModuleLogLine, PolicyChange, SkippedLane, TopicDescription, TopicName,
+    TopicPolicy,
 };
 use serde::{Deserialize, Serialize};
 
@@ -77,11 +78,15 @@ pub enum Request {
         /// Its name.
         name: DeploymentName,
     },
-    /// Lets a deployment go on. Answered by [`Response::Done`].
+    /// Lets a deployment go on. Answered by [`Response::Done`], or with `skip_lost` by
+    /// [`Response::Skipped`].
     #[serde(rename = "module.resume")]
     ModuleResume {
         /// Its name.
         name: DeploymentName,
+        /// Whether lanes that are lost go on behind what they lost.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        skip_lost: bool,
     },
     /// Deletes a deployment with its cursors; its topics stay. Answered by [`Response::Done`].
     #[serde(rename = "module.delete")]
@@ -132,6 +137,8 @@ pub enum Response {
     Deployment(Box<DeploymentDescription>),
     /// All deployments, by name.
     Deployments(Vec<DeploymentDescription>),
+    /// The lanes that went on behind what they had lost.
+    Skipped(Vec<SkippedLane>),
     /// Lines of a deployment's log, oldest first.
     Log(Vec<ModuleLogLine>),
     /// The module that was uploaded: the answer to an [`Upload`](crate::Upload).

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use logmill_model::{
     BackupReport, BrokerStatus, DeployRequest, Deployed, DeploymentDescription, DeploymentName,
-    ModuleDescription, ModuleLogLine, PolicyChange, TopicDescription, TopicName, TopicPolicy,
-    limits::MODULE_BYTES_MAX,
+    ModuleDescription, ModuleLogLine, PolicyChange, SkippedLane, TopicDescription, TopicName,
+    TopicPolicy, limits::MODULE_BYTES_MAX,
 };
 use logmill_wire::{Accepts, ErrorCode, Request, Response, StreamKind, Upload};
 
@@ -198,12 +198,24 @@ impl Admin {
         ask!(self, Request::ModulePause { name }, Response::Done => ())
     }
 
-    /// Lets a deployment go on.
+    /// Lets a deployment go on. A lane whose next record retention removed stays lost.
     ///
     /// # Errors
     /// [`Error::Refused`]: unknown deployment.
     pub async fn resume(&self, name: DeploymentName) -> Result<(), Error> {
-        ask!(self, Request::ModuleResume { name }, Response::Done => ())
+        ask!(self, Request::ModuleResume { name, skip_lost: false }, Response::Done => ())
+    }
+
+    /// Lets a deployment go on, and its lost lanes behind what retention removed. Gives these.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: unknown deployment.
+    pub async fn resume_skipping_lost(
+        &self,
+        name: DeploymentName,
+    ) -> Result<Vec<SkippedLane>, Error> {
+        let request = Request::ModuleResume { name, skip_lost: true };
+        ask!(self, request, Response::Skipped(skipped) => skipped)
     }
 
     /// Deletes a deployment with its cursors. Its topics stay.

@@ -1,8 +1,8 @@
 //! `logmill status`: what one asks at 3 a.m.
 
 use logmill_model::{
-    BrokerStatus, CorruptOffsets, CorruptPlace, DeploymentDescription, DeploymentStatus, TopicName,
-    World,
+    BrokerStatus, CorruptOffsets, CorruptPlace, DeploymentDescription, DeploymentStatus, LaneState,
+    TopicName, World,
 };
 use serde::Serialize;
 
@@ -90,7 +90,11 @@ fn show(output: &mut Output, report: &Report<'_>) -> Result<(), Failure> {
     for (deployment, lane) in waiting {
         if let Some(why) = &lane.waiting {
             let (name, topic, partition) = (&deployment.name, &lane.topic, lane.partition);
-            output.text(format_args!("waiting: {name} on {topic}/{partition}: {why}"))?;
+            let state = match lane.state {
+                LaneState::Running => "waiting",
+                stands => stands.as_str(),
+            };
+            output.text(format_args!("{state}: {name} on {topic}/{partition}: {why}"))?;
         }
     }
     output.text("")?;

@@ -3,7 +3,7 @@
 use logmill_model::internal::FailedAttempts;
 use logmill_model::{
     Counts, DeploymentDescription, DeploymentName, DeploymentState, DeploymentStatus,
-    LaneDescription, LaneState, ModuleLogLine, Offset, Timestamp,
+    LaneDescription, LaneState, LostOffsets, ModuleLogLine, Offset, Timestamp,
 };
 
 use crate::catalog::Catalog;
@@ -49,6 +49,7 @@ impl Engine {
         for (lane, cursor) in self.parts().views.lanes_of(record.id) {
             counts.add(&cursor.counts);
             let Some(topic) = catalog.topic_name(lane.source.topic) else { continue };
+            let lost = self.parts().lost(lane, &cursor);
             let status = running.as_ref().and_then(|it| it.lane_status(lane)).unwrap_or_default();
             lanes.push(LaneDescription {
                 topic: topic.clone(),
@@ -57,9 +58,13 @@ impl Engine {
                 lag: cursor.next.distance_to(self.parts().log.end_offset(lane.source)),
                 parked: u64::from(cursor.failed.is_some()),
                 in_flight: status.in_flight,
-                state: if status.is_corrupt { LaneState::Corrupt } else { LaneState::Running },
-                lost: status.lost,
-                waiting: status.waiting.or_else(|| {
+                state: match lost {
+                    _ if status.is_corrupt => LaneState::Corrupt,
+                    Some(_) => LaneState::Lost,
+                    None => LaneState::Running,
+                },
+                lost: status.lost.or(lost),
+                waiting: status.waiting.or_else(|| Some(is_lost(name, lost?))).or_else(|| {
                     let failed = cursor.failed.as_ref()?;
                     Some(waits_for(cursor.next, failed, self.parts().clock.now()))
                 }),
@@ -104,5 +109,13 @@ fn waits_for(offset: Offset, failed: &FailedAttempts, now: Timestamp) -> String 
     let ms = now.ms_until(*retry_at);
     format!(
         "offset {offset} failed {attempts} times, tried again in {ms} ms; the module's log says why"
+    )
+}
+
+/// Why a lane is lost, for a person.
+fn is_lost(name: &DeploymentName, LostOffsets { from, to }: LostOffsets) -> String {
+    format!(
+        "retention removed the records before {to} and {from} was the next to be handled; \
+         `logmill module resume {name} --skip-lost` goes on at {to}"
     )
 }

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use logmill_log::Settings;
 use logmill_log::faulty::FaultyStorage;
-use logmill_model::internal::{CatalogRecord, TopicRecord};
+use logmill_model::internal::{CatalogRecord, SegmentsRecord, StartRecord, TopicRecord};
 use logmill_model::{
-    Backoff, Counts, DeadLetter, DeploymentId, Message, ModuleDigest, Output, OutputGrant, Record,
-    RetryRequest, TopicId, TopicName, Verdict,
+    Backoff, Counts, DeadLetter, DeploymentId, LostOffsets, Message, ModuleDigest, Output,
+    OutputGrant, Record, RetryRequest, TopicId, TopicName, Verdict,
 };
 use logmill_wasm::CallContext;
 
@@ -418,5 +418,49 @@ async fn outputs_too_large_for_one_commit_are_committed_record_by_record() {
     bench.run(&module, 5).await;
     assert_eq!(bench.read(OUT).len(), 20);
     assert_eq!(bench.parts.views.cursor(LANE).unwrap().counts.outputs, 20);
+    bench.close().await;
+}
+
+#[tokio::test]
+async fn a_lane_whose_record_was_removed_stands_until_its_cursor_is_moved() {
+    let storage = FaultyStorage::new();
+    let bench = Bench::open(&storage);
+    bench.prepare(20).await;
+    // The first record waits for another attempt, and is removed meanwhile.
+    let later = |offset, attempt| match (offset, attempt) {
+        (0, 1) => Ok(Verdict::Retry(RetryRequest { after_ms: Some(50), reason: "later".into() })),
+        _ => Ok(Verdict::Done(vec![])),
+    };
+    let mut cursors = bench.parts.views.watch(PartitionId::CURSORS);
+    let lane = tokio::spawn(bench.lane(&module(later)).run());
+    soon(cursors.wait_for(|end| *end == Offset(2))).await.unwrap();
+    let start = StartRecord { offset: Offset(7) };
+    let start = SegmentsRecord::Start(SOURCE, Some(start));
+    bench.append(PartitionId::SEGMENTS, &[start.encode()]).await;
+    let lost = LostOffsets { from: Offset(0), to: Offset(7) };
+    let cursor = bench.parts.views.cursor(LANE).unwrap();
+    assert_eq!(bench.parts.lost(LANE, &cursor), Some(lost));
+    // It has nothing to wait for: what moves it is a new lane.
+    let moved = crate::deploy::lost::behind(&cursor, lost);
+    assert_eq!((moved.next, moved.failed.is_none(), moved.counts.lost), (Offset(7), true, 7));
+    bench.stop.send_replace(true);
+    soon(lane).await.unwrap();
+    assert_eq!(bench.parts.views.cursor(LANE).unwrap().next, Offset(0));
+
+    bench.stop.send_replace(false);
+    let idle = module(later);
+    let lane = tokio::spawn(bench.lane(&idle).run());
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    bench.stop.send_replace(true);
+    soon(lane).await.unwrap();
+    bench.stop.send_replace(false);
+    assert_eq!(idle.instances.load(Ordering::Relaxed), 0);
+    assert_eq!(bench.parts.views.cursor(LANE).unwrap(), cursor, "it skips nothing by itself");
+    bench.append(PartitionId::CURSORS, &[moved.encode(LANE)]).await;
+    bench.run(&module(later), 20).await;
+    let counts = bench.parts.views.cursor(LANE).unwrap().counts;
+    assert_eq!((counts.lost, counts.done, counts.retried), (7, 13, 1));
     bench.close().await;
 }

@@ -50,6 +50,16 @@ impl Changes {
     }
 }
 
+impl Changes {
+    /// The starts of partitions that it moves.
+    pub(crate) fn starts(&self) -> impl Iterator<Item = (PartitionId, Offset)> + '_ {
+        self.segments.iter().filter_map(|record| match record {
+            SegmentsRecord::Start(partition, Some(start)) => Some((*partition, start.offset)),
+            _ => None,
+        })
+    }
+}
+
 /// The ends of all partitions, the revisions of all cursors, and the catalog, as sequenced.
 #[derive(Debug)]
 pub(crate) struct Judge {
@@ -93,6 +103,11 @@ impl Judge {
 
     pub(crate) fn last_csn(&self) -> Csn {
         self.last_csn
+    }
+
+    /// The catalog as sequenced.
+    pub(crate) fn catalog(&self) -> &Catalog {
+        &self.catalog
     }
 
     /// Gives the commit its place, or says why it has none; then nothing has changed.
@@ -158,7 +173,18 @@ impl Judge {
             }
             changes.read(*partition, batch).map_err(|error| invalid(error.to_string()))?;
         }
+        changes.starts().try_for_each(|(partition, start)| self.check_start(partition, start))?;
         Ok(changes)
+    }
+
+    /// A partition that is gone has no start, and none starts behind its end.
+    fn check_start(&self, partition: PartitionId, start: Offset) -> Result<(), Refusal> {
+        let end = *self.end(partition)?;
+        if start <= end {
+            return Ok(());
+        }
+        let what = format!("{partition} ends at {end} and can't start at {start}");
+        Err(Refusal::Invalid { partition: PartitionId::SEGMENTS, what })
     }
 
     fn place(&mut self, append: Append, csn: Csn, append_ts: Timestamp) -> StoredBatch {
@@ -197,6 +223,12 @@ impl Judge {
                     }
                 }
                 None => {}
+            }
+        }
+        for (partition, start) in changes.starts() {
+            // When all that lay before it has expired, nothing else may tell how far it came.
+            if let Some(end) = self.ends.get_mut(&partition) {
+                *end = start.max(*end);
             }
         }
         for (lane, cursor) in &changes.cursors {

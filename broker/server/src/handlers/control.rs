@@ -62,7 +62,9 @@ async fn handle(client: &Client, request: Request) -> Result<Response, Error> {
         Request::ModuleLs => Ok(module_ls::handle(engine)),
         Request::ModuleDescribe { name } => module_describe::handle(engine, &name),
         Request::ModulePause { name } => module_pause::handle(engine, &name).await,
-        Request::ModuleResume { name } => module_resume::handle(engine, &name).await,
+        Request::ModuleResume { name, skip_lost } => {
+            module_resume::handle(engine, &name, skip_lost).await
+        }
         Request::ModuleDelete { name } => module_delete::handle(engine, &name).await,
         Request::ModuleLogs { name, after, max, wait_ms } => {
             module_logs::handle(client, &name, after, max, wait_ms).await

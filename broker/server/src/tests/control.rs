@@ -1,7 +1,7 @@
 //! Requests and their answers.
 
 use bytes::Bytes;
-use logmill_model::{Limit, OnFull, PolicyChange, TopicName, TopicPolicy};
+use logmill_model::{Limit, PolicyChange, TopicName, TopicPolicy};
 use logmill_wire::{Frame, Request, Response, StreamKind};
 
 use super::support::{Client, Site};
@@ -47,42 +47,6 @@ fn altered(name: &str, change: PolicyChange) -> Request {
 }
 
 #[tokio::test]
-async fn a_policy_changes_only_where_it_is_told_to() {
-    let site = Site::new();
-    let server = site.start().await;
-    let client = site.client(&server).await;
-    client.create("a", 1).await;
-    let policy = |request| async {
-        match client.ask(request).await {
-            Ok(Response::Topic(topic)) => topic.policy,
-            other => panic!("{other:?}"),
-        }
-    };
-    let week =
-        PolicyChange { retention_time_ms: Some(Limit::Of(604_800_000)), ..Default::default() };
-    let expected = TopicPolicy { retention_time_ms: Some(604_800_000), ..Default::default() };
-    assert_eq!(policy(altered("a", week)).await, expected);
-    let full = PolicyChange {
-        retention_bytes: Some(Limit::Of(1 << 30)),
-        on_full: Some(OnFull::Reject),
-        ..Default::default()
-    };
-    let expected =
-        TopicPolicy { retention_bytes: Some(1 << 30), on_full: OnFull::Reject, ..expected };
-    assert_eq!(policy(altered("a", full)).await, expected);
-    let ageless = PolicyChange { retention_time_ms: Some(Limit::Unlimited), ..Default::default() };
-    let expected = TopicPolicy { retention_time_ms: None, ..expected };
-    assert_eq!(policy(altered("a", ageless)).await, expected);
-    server.shutdown().await.unwrap();
-    let server = site.start().await;
-    let client = site.client(&server).await;
-    match client.ask(Request::TopicDescribe { topic: topic("a") }).await {
-        Ok(Response::Topic(topic)) => assert_eq!(topic.policy, expected),
-        other => panic!("{other:?}"),
-    }
-}
-
-#[tokio::test]
 async fn what_cant_be_done_is_refused_with_its_number_and_changes_nothing() {
     let site = Site::new();
     let server = site.start().await;
@@ -103,7 +67,8 @@ async fn what_cant_be_done_is_refused_with_its_number_and_changes_nothing() {
         (Request::TopicDelete { topic: topic("b") }, 11),
         (Request::ModuleDescribe { name: name() }, 30),
         (Request::ModulePause { name: name() }, 30),
-        (Request::ModuleResume { name: name() }, 30),
+        (Request::ModuleResume { name: name(), skip_lost: false }, 30),
+        (Request::ModuleResume { name: name(), skip_lost: true }, 30),
         (Request::ModuleDelete { name: name() }, 30),
         (Request::ModuleLogs { name: name(), after: None, max: 1, wait_ms: 30_000 }, 30),
     ] {

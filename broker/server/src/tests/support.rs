@@ -62,6 +62,7 @@ impl Site {
             topics_on_demand: false,
             compile_apart: false,
             clock: logmill_engine::clock::Clock::machine(),
+            retention_interval: Duration::from_millis(10),
             log: logmill_log::Settings::default(),
         }
     }

@@ -56,7 +56,8 @@ fn policy() -> TopicPolicy {
 }
 
 fn topic() -> TopicDescription {
-    let partition = PartitionDescription { partition: 1, start: Offset(0), end: Offset(u64::MAX) };
+    let (start, end, bytes) = (Offset(0), Offset(u64::MAX), 1);
+    let partition = PartitionDescription { partition: 1, start, end, bytes };
     let (name, created_ts, policy) = (name("t"), Timestamp(9), policy());
     TopicDescription { name, created_ts, policy, partitions: vec![partition; 3] }
 }
@@ -123,7 +124,8 @@ fn every_request_comes_back() {
         Request::ModuleLs,
         Request::ModuleDescribe { name: deployment() },
         Request::ModulePause { name: deployment() },
-        Request::ModuleResume { name: deployment() },
+        Request::ModuleResume { name: deployment(), skip_lost: false },
+        Request::ModuleResume { name: deployment(), skip_lost: true },
         Request::ModuleDelete { name: deployment() },
         Request::ModuleLogs { name: deployment(), after: None, max: 10, wait_ms: 0 },
         Request::ModuleLogs { name: deployment(), after: Some(0), max: 10, wait_ms: 500 },
@@ -172,6 +174,8 @@ fn every_response_comes_back() {
         imports: vec!["logmill:module/log@0.1.0".into()],
         compile_ms: 31,
     };
+    let lost = LostOffsets { from: Offset(3), to: Offset(9) };
+    let skipped = logmill_model::SkippedLane { topic: name("t"), partition: 1, lost };
     for response in [
         Response::Done,
         Response::Topic(topic()),
@@ -181,6 +185,7 @@ fn every_response_comes_back() {
         Response::Deployment(deployment().into()),
         Response::Deployments(vec![deployment()]),
         Response::Log(vec![line]),
+        Response::Skipped(vec![skipped]),
         Response::Module(module),
     ] {
         there_and_back(response);

@@ -25,7 +25,12 @@ fn topic() -> TopicDescription {
         name: "t".parse().unwrap(),
         created_ts: Timestamp(1),
         policy: TopicPolicy::default(),
-        partitions: vec![PartitionDescription { partition: 0, start: Offset(0), end: Offset(9) }],
+        partitions: vec![PartitionDescription {
+            partition: 0,
+            start: Offset(0),
+            end: Offset(9),
+            bytes: 800,
+        }],
     }
 }
 

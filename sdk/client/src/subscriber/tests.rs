@@ -253,7 +253,8 @@ async fn an_unknown_filter_is_told_at_once() {
 async fn describe(peer: &Peer, partitions: u32) {
     let mut stream = peer.stream().await;
     assert!(matches!(stream.message(), Request::TopicDescribe { .. }));
-    let describe = |partition| PartitionDescription { partition, start: Offset(0), end: Offset(3) };
+    let (start, end, bytes) = (Offset(0), Offset(3), 300);
+    let describe = |partition| PartitionDescription { partition, start, end, bytes };
     let topic = TopicDescription {
         name: "t".parse().unwrap(),
         created_ts: Timestamp(1),

@@ -59,10 +59,14 @@ fn show(output: &mut Output, it: &DeploymentDescription) -> Result<(), Failure> 
             lane.lag.to_string(),
             lane.parked.to_string(),
             lane.in_flight.to_string(),
+            lane.state.as_str().to_owned(),
             lane.waiting.clone().unwrap_or_default(),
         ]
     });
-    output.table(&["lane", "cursor", "lag", "parked", "in flight", "waiting"], rows.collect())
+    output.table(
+        &["lane", "cursor", "lag", "parked", "in flight", "state", "waiting"],
+        rows.collect(),
+    )
 }
 
 fn joined<T: ToString>(list: &[T]) -> String {
@@ -86,6 +90,7 @@ pub(crate) fn counts(counts: &Counts) -> String {
         ("errors", counts.errors),
         ("trapped", counts.trapped),
         ("timed out", counts.timed_out),
+        ("lost", counts.lost),
     ];
     let some: Vec<_> = all
         .iter()

@@ -1,21 +1,74 @@
 //! `logmill module resume`.
 
-use logmill_model::DeploymentName;
+use logmill_model::{DeploymentDescription, DeploymentName, SkippedLane};
+use serde::Serialize;
 
-use crate::{Failure, Session};
+use crate::{Failure, Output, Session};
 
 /// Let a paused deployment go on, or try a failed one again
+///
+/// A lane whose next record was removed by retention is lost: it stands, and other lanes go on.
+/// Resuming leaves it so, unless it is told to go on behind what it lost.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  logmill module resume triage")]
+#[command(after_help = "Example:\n  logmill module resume triage\n  \
+    logmill module resume triage --skip-lost")]
 pub(crate) struct Args {
     /// The deployment
     name: DeploymentName,
+    /// Let lost lanes go on at the first record that is there; what they skip is counted as lost
+    #[arg(long)]
+    skip_lost: bool,
+}
+
+#[derive(Serialize)]
+struct Resumed<'a> {
+    resumed: &'a DeploymentName,
+    /// Lanes that went on behind what they had lost.
+    skipped: &'a [SkippedLane],
+    /// Lanes that are lost still.
+    lost: &'a [SkippedLane],
 }
 
 impl Args {
     pub(super) async fn run(self, session: &mut Session) -> Result<(), Failure> {
-        session.admin().await?.resume(self.name.clone()).await?;
-        session.output.json(&serde_json::json!({"resumed": self.name}))?;
-        session.output.text(format_args!("resumed {}", self.name))
+        let admin = session.admin().await?;
+        let mut skipped = Vec::new();
+        if self.skip_lost {
+            skipped = admin.resume_skipping_lost(self.name.clone()).await?;
+        } else {
+            admin.resume(self.name.clone()).await?;
+        }
+        let lost = lost(&admin.deployment(self.name.clone()).await?);
+        let resumed = Resumed { resumed: &self.name, skipped: &skipped, lost: &lost };
+        session.output.json(&resumed)?;
+        show(&mut session.output, &resumed)
     }
+}
+
+fn lost(deployment: &DeploymentDescription) -> Vec<SkippedLane> {
+    let lanes = deployment.lanes.iter().filter_map(|lane| {
+        let (topic, partition) = (lane.topic.clone(), lane.partition);
+        Some(SkippedLane { topic, partition, lost: lane.lost? })
+    });
+    lanes.collect()
+}
+
+fn show(output: &mut Output, it: &Resumed<'_>) -> Result<(), Failure> {
+    output.text(format_args!("resumed {}", it.resumed))?;
+    for SkippedLane { topic, partition, lost } in it.skipped {
+        let (from, to) = (lost.from, lost.to);
+        let records = from.distance_to(to);
+        output.text(format_args!(
+            "  {topic}/{partition} goes on at {to}: {records} offsets from {from} on are lost"
+        ))?;
+    }
+    for SkippedLane { topic, partition, lost } in it.lost {
+        let (from, to) = (lost.from, lost.to);
+        output.text(format_args!(
+            "  {topic}/{partition} is lost: its next record was {from}, the first that is there is \
+             {to}; `logmill module resume {} --skip-lost` goes on there",
+            it.resumed
+        ))?;
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 use logmill_model::TopicName;
 
 use super::policy;
+use crate::quantity::shown_bytes;
 use crate::time::shown;
 use crate::{Failure, Session};
 
@@ -27,9 +28,10 @@ impl Args {
                 it.start.to_string(),
                 it.end.to_string(),
                 records.to_string(),
+                shown_bytes(it.bytes),
             ]
             .to_vec()
         });
-        session.output.table(&["partition", "start", "end", "records"], rows.collect())
+        session.output.table(&["partition", "start", "end", "records", "bytes"], rows.collect())
     }
 }

@@ -204,3 +204,33 @@ fn a_recovered_judge_judges_as_the_one_before() {
         assert_eq!(format!("{a:?}"), format!("{b:?}"));
     }
 }
+
+fn start(partition: PartitionId, offset: u64) -> Commit {
+    let start = logmill_model::internal::StartRecord { offset: Offset(offset) };
+    let record = SegmentsRecord::Start(partition, Some(start)).encode();
+    let append = Append::new(PartitionId::SEGMENTS, RecordBatch::of([&record]).unwrap());
+    Commit { appends: vec![append], ..Commit::default() }
+}
+
+#[test]
+fn a_start_lies_in_a_partition_that_is_there_and_not_behind_its_end() {
+    let mut judge = judge_with_topic();
+    judge.judge(to(partition(16, 0), 3), NOW).unwrap();
+    judge.judge(start(partition(16, 0), 3), NOW).unwrap();
+    let behind = judge.judge(start(partition(16, 0), 4), NOW);
+    assert!(matches!(behind, Err(Refusal::Invalid { .. })), "{behind:?}");
+    let gone = partition(16, 2);
+    let refused = judge.judge(start(gone, 0), NOW).unwrap_err();
+    assert_eq!(refused, Refusal::NoSuchPartition(gone));
+}
+
+#[test]
+fn a_start_alone_proves_how_far_a_partition_came() {
+    let mut judge = judge_with_topic();
+    let mut changes = Changes::default();
+    let Commit { appends, .. } = start(partition(16, 1), 700);
+    changes.read(PartitionId::SEGMENTS, &appends[0].batch).unwrap();
+    judge.apply(&changes);
+    let next = judge.judge(to(partition(16, 1), 1), NOW).unwrap();
+    assert_eq!(next.entry.appends[0].envelope.base_offset, Offset(700));
+}

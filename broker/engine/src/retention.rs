@@ -1,0 +1,169 @@
+//! Retention: moves the starts of partitions up to what their topics' policies keep.
+//!
+//! A pass looks at every topic with a limit, commits the new starts as records of `_segments`, and
+//! the views trim the log when these are durable. A start is never computed again: a restart, or
+//! another policy, finds what was decided. **Nothing goes that is younger than the time limit, nor
+//! what a partition needs to have its bytes**; what goes, goes in batches.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use logmill_log::Log;
+use logmill_model::internal::{SegmentsRecord, StartRecord, TopicRecord};
+use logmill_model::{
+    Append, Commit, Offset, OnFull, PartitionId, Record, RecordBatch, Refusal, Timestamp, TopicId,
+};
+use tokio::sync::watch;
+
+use crate::Error;
+use crate::catalog::Catalog;
+use crate::limits::{AGE_CHECK_MS_MAX, STARTS_MAX};
+use crate::parts::Parts;
+
+/// How often the age of a topic's records is looked at, at most, in its retention time: that may
+/// take a read of the disk for each partition.
+const AGE_CHECKS: u64 = 20;
+
+/// Keeps to the policies until it is told to stop.
+pub(crate) async fn run(parts: Arc<Parts>, interval: Duration, mut stop: watch::Receiver<bool>) {
+    let mut retention = Retention::default();
+    loop {
+        let wait = match retention.pass(&parts).await {
+            Ok(Pass::Whole) => interval,
+            Ok(Pass::Part) => Duration::ZERO,
+            Err(Error::ShuttingDown | Error::Unknown) => return,
+            Err(error) => {
+                tracing::warn!(%error, "retention is tried again later");
+                interval
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = parts.policies.notified() => {}
+            // An error is an engine that is gone.
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+/// How far a pass came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pass {
+    /// Every partition starts where its policy says.
+    Whole,
+    /// There are more than one commit takes.
+    Part,
+}
+
+/// What is remembered from pass to pass: nothing that another start would miss.
+#[derive(Debug, Default)]
+pub(crate) struct Retention {
+    /// When the age of a topic's records was looked at, for which retention time.
+    aged: HashMap<TopicId, (Timestamp, u64)>,
+}
+
+impl Retention {
+    /// Moves the starts that are to be moved.
+    pub(crate) async fn pass(&mut self, parts: &Arc<Parts>) -> Result<Pass, Error> {
+        let (catalog, now) = (parts.views.catalog(), parts.clock.now());
+        let limited = self.limited(&catalog, now);
+        if limited.is_empty() {
+            return Ok(Pass::Whole);
+        }
+        let log = parts.log.clone();
+        let starts = tokio::task::spawn_blocking(move || starts(&log, &limited))
+            .await
+            .map_err(|_| Error::Panicked("retention"))?;
+        if starts.is_empty() {
+            return Ok(Pass::Whole);
+        }
+        let committed = parts.commit(commit_of(&starts)?).await;
+        if committed.is_err() || starts.len() == STARTS_MAX {
+            // Not all that was found to be too old is gone: the next pass looks again.
+            self.aged.clear();
+        }
+        match committed {
+            Ok(_) if starts.len() == STARTS_MAX => Ok(Pass::Part),
+            // A topic was deleted meanwhile.
+            Ok(_) | Err(Error::Refused(Refusal::NoSuchPartition(_))) => Ok(Pass::Whole),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The topics that have a limit to look at now.
+    fn limited(&mut self, catalog: &Catalog, now: Timestamp) -> Vec<Limited> {
+        self.aged.retain(|topic, _| catalog.topic_name(*topic).is_some());
+        let topics = catalog.topics().map(|(_, topic)| self.of(topic, now));
+        topics.filter(|it| it.cutoff.is_some() || it.bytes.is_some()).collect()
+    }
+
+    fn of(&mut self, topic: &TopicRecord, now: Timestamp) -> Limited {
+        let policy = &topic.policy;
+        let due_ms = |keep_ms: u64| (keep_ms / AGE_CHECKS).min(AGE_CHECK_MS_MAX);
+        let keep_ms = policy.retention_time_ms.filter(|keep_ms| {
+            self.aged.get(&topic.id).is_none_or(|(last, kept_ms)| {
+                kept_ms != keep_ms || last.ms_until(now) >= due_ms(*keep_ms)
+            })
+        });
+        if let Some(keep_ms) = keep_ms {
+            self.aged.insert(topic.id, (now, keep_ms));
+        }
+        Limited {
+            topic: topic.id,
+            partitions: topic.partitions,
+            cutoff: keep_ms.map(|keep_ms| now.minus_ms(keep_ms)),
+            bytes: policy.retention_bytes.filter(|_| policy.on_full == OnFull::DropOldest),
+        }
+    }
+}
+
+/// What to keep of a topic.
+#[derive(Debug)]
+struct Limited {
+    topic: TopicId,
+    partitions: u32,
+    /// What was appended at this time or later.
+    cutoff: Option<Timestamp>,
+    /// At least so many bytes of each partition.
+    bytes: Option<u64>,
+}
+
+/// The starts that are to be moved, not more than one commit takes. May wait for the disk.
+fn starts(log: &Log, limited: &[Limited]) -> Vec<(PartitionId, Offset)> {
+    let partitions = limited.iter().flat_map(|it| {
+        (0..it.partitions).map(move |index| (it, PartitionId::new(it.topic, index)))
+    });
+    partitions.filter_map(|(it, id)| Some((id, it.start(log, id)?))).take(STARTS_MAX).collect()
+}
+
+impl Limited {
+    /// Where the partition is to start, when that is not where it starts.
+    fn start(&self, log: &Log, partition: PartitionId) -> Option<Offset> {
+        let now = log.start_offset(partition);
+        let young = self.cutoff.and_then(|cutoff| match log.offset_at(partition, cutoff) {
+            Ok(offset) => Some(offset),
+            Err(error) => {
+                tracing::warn!(%partition, %error, "the age of its records can't be told");
+                None
+            }
+        });
+        let enough = self
+            .bytes
+            .filter(|bytes| log.partition_bytes(partition) > *bytes)
+            .map(|bytes| log.retained_from(partition, bytes));
+        young.max(enough).filter(|start| *start > now)
+    }
+}
+
+fn commit_of(starts: &[(PartitionId, Offset)]) -> Result<Commit, Error> {
+    let record = |(id, offset): &(PartitionId, Offset)| {
+        SegmentsRecord::Start(*id, Some(StartRecord { offset: *offset })).encode()
+    };
+    let records: Vec<Record> = starts.iter().map(record).collect();
+    let append = Append::new(PartitionId::SEGMENTS, RecordBatch::of(&records)?);
+    Ok(Commit { appends: vec![append], ..Commit::default() })
+}
+
+#[cfg(test)]
+mod tests;
