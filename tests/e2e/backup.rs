@@ -25,7 +25,7 @@ async fn produce(client: &Client, first: u64, count: u64, stop: &AtomicBool) -> 
         }
         sent += acks.len() as u64;
         for ack in acks {
-            within("an ack", ack).await.unwrap();
+            within("an ack", ack.wait()).await.unwrap();
         }
     }
     sent
@@ -65,8 +65,8 @@ async fn a_backup_under_load_is_a_prefix_of_what_was_acknowledged_and_can_be_ser
     assert!((before..=sent).contains(&(kept.len() as u64)), "{} of {sent}", kept.len());
     assert!(kept.iter().copied().eq(0..kept.len() as u64), "a gap, or records out of order");
     // It is a broker like any other.
-    let more = produce(&restored.client().await, kept.len() as u64, 10, &AtomicBool::new(false));
-    let more = more.await;
+    let (client, stop) = (restored.client().await, AtomicBool::new(false));
+    let more = produce(&client, kept.len() as u64, 10, &stop).await;
     assert_eq!(numbers(&restored).await.len() as u64, more);
     // And no backup any more.
     broker.logmill(&["backup", path]).await.refused(1, "neither empty nor a backup");
