@@ -124,6 +124,12 @@ impl Catalog {
         self.full_at_bytes.get(&id).copied()
     }
 
+    /// Whether only the last value of each key of a topic is kept.
+    pub(crate) fn is_compacted(&self, id: TopicId) -> bool {
+        let topic = self.topic_name(id).and_then(|name| self.topic(name));
+        topic.is_some_and(|topic| topic.policy.compact)
+    }
+
     pub(crate) fn deployment(&self, name: &DeploymentName) -> Option<&Arc<DeploymentRecord>> {
         self.deployments.get(name)
     }

@@ -17,9 +17,10 @@ use crate::Error;
 use crate::backup::Backups;
 use crate::clock::Clock;
 use crate::deployments::Deployments;
+use crate::housekeeper::{CleanerStats, Housekeeper};
 use crate::limits::CONTROL_WAIT_MAX;
 use crate::modules::Modules;
-use crate::parts::{Parts, SequencerThread};
+use crate::parts::{Parts, SequencerThread, Started};
 use crate::replay::{Replayed, replay};
 use crate::retention;
 use crate::snapshot::Keeper;
@@ -57,6 +58,7 @@ struct Inner {
     deployments: Deployments,
     keeper: Keeper,
     backups: Backups,
+    housekeeper: Housekeeper,
     recovered: Recovered,
     scrubber: Scrubber,
     started: Instant,
@@ -104,8 +106,9 @@ impl Engine {
         started: Instant,
     ) -> Result<Self, Error> {
         let read_bytes = replayed.read_bytes;
-        let (parts, recovered, thread) =
+        let started_parts =
             Parts::start(opened, replayed, options.clock.clone()).map_err(no_thread)?;
+        let Started { parts, recovered, cleaner, thread } = started_parts;
         let scrubber = parts.log.scrub(options.log.scrub_bytes_per_second).map_err(no_thread)?;
         let deployments = Deployments::new(Arc::clone(&parts), Arc::clone(&modules));
         let storage = Arc::clone(&options.storage);
@@ -113,11 +116,17 @@ impl Engine {
         let (stop, stopped) = watch::channel(false);
         let interval = options.retention_interval;
         let retention = retention::run(Arc::clone(&parts), interval, stopped.clone());
-        let background = vec![keeper.start(read_bytes, stopped), tokio::spawn(retention)];
+        let housekeeper = Housekeeper::new(Arc::clone(&parts), &options.log);
+        let background = vec![
+            keeper.start(read_bytes, stopped.clone()),
+            tokio::spawn(retention),
+            housekeeper.start(cleaner, stopped),
+        ];
         let engine = Self(Arc::new(Inner {
             options,
             keeper,
             backups: Backups::default(),
+            housekeeper,
             stop,
             background: Mutex::new(background),
             parts,
@@ -212,6 +221,12 @@ impl Engine {
         self.0.parts.log.stats()
     }
 
+    /// Follows what cleaning the log has done, and what it has to do.
+    #[must_use]
+    pub fn watch_cleaner(&self) -> watch::Receiver<CleanerStats> {
+        self.0.housekeeper.watch()
+    }
+
     /// Believes the wall clock as it is now, after it has jumped.
     pub fn accept_clock(&self) {
         self.0.options.clock.accept();
@@ -265,6 +280,7 @@ impl Engine {
         let _control = timeout(CONTROL_WAIT_MAX, self.0.deployments.control.lock()).await;
         self.0.deployments.stop().await;
         self.0.stop.send_replace(true);
+        self.0.housekeeper.stop();
         let background =
             std::mem::take(&mut *self.0.background.lock().unwrap_or_else(PoisonError::into_inner));
         for task in background {

@@ -13,6 +13,7 @@
 //! | a consumer at work | `lane.rs`: read, `lane/run.rs`: handle, `lane/settle.rs`: decide, commit |
 //! | back up | `backup.rs` |
 //! | what a topic's policy keeps | `retention.rs`; `sequencer/capacity.rs`: what rejects when it is full |
+//! | winning back the space of what nobody needs | `housekeeper.rs` |
 //! | every change of durable state | `sequencer.rs`, `sequencer/judge.rs`: order, `views.rs`: visible |
 //!
 //! This is the only crate that knows both the log and the modules. **It knows no network, no
@@ -29,6 +30,7 @@ mod deployments;
 mod engine;
 mod error;
 mod handler;
+mod housekeeper;
 mod lane;
 mod limits;
 mod module_log;
@@ -51,5 +53,6 @@ mod views;
 
 pub use engine::{Engine, Options};
 pub use error::Error;
+pub use housekeeper::CleanerStats;
 pub use produce::Ack;
 pub use subscribe::{Chunk, Subscribe, Subscription};

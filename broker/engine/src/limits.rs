@@ -70,3 +70,10 @@ const _: () = assert!(COMMIT_BYTES_MAX < PROPOSALS_BYTES_MAX);
 pub(crate) const SNAPSHOT_LOG_BYTES: u64 = 64 * 1024 * 1024;
 /// How often it is asked whether a snapshot is due.
 pub(crate) const SNAPSHOT_EVERY: Duration = Duration::from_secs(10);
+
+/// How often the housekeeper asks whether there is something to clean.
+pub(crate) const CLEAN_EVERY: Duration = Duration::from_millis(200);
+/// How often it looks though nothing has happened: tombstones grow old.
+pub(crate) const CLEAN_AGAIN_EVERY: Duration = Duration::from_secs(600);
+/// How long it waits after a failure, such as a full disk.
+pub(crate) const CLEAN_FAILED_WAIT: Duration = Duration::from_secs(5);

@@ -4,7 +4,7 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use logmill_log::{Log, Opened, Recovered, StoredBatch};
+use logmill_log::{Cleaner, Log, Opened, Recovered, StoredBatch};
 use logmill_model::internal::{CatalogRecord, SegmentsRecord};
 use logmill_model::{
     Append, Commit, Committed, Offset, Outcome, PartitionId, Precondition, Record, RecordBatch,
@@ -51,14 +51,22 @@ pub(crate) struct CatalogChange {
 /// The sequencer's thread, which ends with how the journal was closed.
 pub(crate) type SequencerThread = JoinHandle<Result<(), logmill_log::Error>>;
 
+/// What was started, and what is for others to start.
+pub(crate) struct Started {
+    pub(crate) parts: Arc<Parts>,
+    pub(crate) recovered: Recovered,
+    pub(crate) cleaner: Cleaner,
+    pub(crate) thread: SequencerThread,
+}
+
 impl Parts {
     /// Starts the sequencer and the workers over a log that was just opened.
     pub(crate) fn start(
         opened: Opened,
         replayed: Replayed,
         clock: Clock,
-    ) -> std::io::Result<(Arc<Self>, Recovered, SequencerThread)> {
-        let Opened { log, journal, recovered, .. } = opened;
+    ) -> std::io::Result<Started> {
+        let Opened { log, journal, cleaner, recovered } = opened;
         let Replayed { judge, catalog, cursors, deleted, suspects, .. } = replayed;
         for partition in deleted {
             log.forget(partition);
@@ -68,20 +76,17 @@ impl Parts {
             Sequencer::start(judge, journal, Arc::clone(&views), recovered.epoch, clock.clone())?;
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let pool = Pool::start(cores)?;
-        Ok((
-            Arc::new(Self {
-                log,
-                views,
-                sequencer,
-                pool,
-                clock,
-                suspects,
-                policies: Notify::new(),
-                catalog_changes: tokio::sync::Mutex::default(),
-            }),
-            recovered,
-            thread,
-        ))
+        let parts = Arc::new(Self {
+            log,
+            views,
+            sequencer,
+            pool,
+            clock,
+            suspects,
+            policies: Notify::new(),
+            catalog_changes: tokio::sync::Mutex::default(),
+        });
+        Ok(Started { parts, recovered, cleaner, thread })
     }
 
     /// Reads batches from `from` on, from memory where they are there.

@@ -35,7 +35,7 @@ use crate::file_name::{SegmentName, file_name};
 use crate::log_file::LogFile;
 use crate::span::Span;
 use crate::visible::Visible;
-use crate::{Error, Settings};
+use crate::{Error, OnFatal, Settings};
 use compact::Horizon;
 use facts::Facts;
 use job::{Done, Dropping, Rewriting, Task};
@@ -66,11 +66,13 @@ pub struct Policies<'a> {
 }
 
 /// Plans the cleaning of a log, and makes it count. It does one job at a time.
-#[derive(Debug)]
 pub struct Cleaner {
     visible: Arc<Visible>,
     identity: Identity,
     bounds: Bounds,
+    /// The bound on a segment, or less while the disk is full.
+    segment_bytes: u64,
+    on_fatal: OnFatal,
     keys_bytes_max: usize,
     tombstones_kept: Duration,
     /// How many segments this start began.
@@ -90,6 +92,8 @@ pub struct Cleaner {
     /// Whether anything was rewritten since there was nothing to do.
     has_rewritten: bool,
     backlog_bytes: u64,
+    /// The count of changes at the last plan.
+    planned_at: u64,
 }
 
 impl Cleaner {
@@ -108,6 +112,8 @@ impl Cleaner {
             visible,
             identity,
             bounds,
+            segment_bytes: bounds.segment_bytes,
+            on_fatal: Arc::clone(&settings.on_fatal),
             // One map is kept from the last survey, the other one is made for each job.
             keys_bytes_max: settings.compaction_bytes / 2,
             tombstones_kept: settings.tombstones_kept,
@@ -120,11 +126,13 @@ impl Cleaner {
             partial: Vec::new(),
             has_rewritten: false,
             backlog_bytes: 0,
+            planned_at: 0,
         }
     }
 
     /// What to do next, if anything is worth it.
     pub fn plan(&mut self, policies: &Policies<'_>) -> Option<Job> {
+        self.planned_at = self.visible.changes();
         let task = self.next_task(policies);
         let task =
             if task.is_none() && self.looks_again() { self.next_task(policies) } else { task };
@@ -137,7 +145,8 @@ impl Cleaner {
     fn next_task(&mut self, policies: &Policies<'_>) -> Option<Task> {
         let facts = self.facts(policies);
         self.backlog_bytes = backlog_bytes(&facts.facts);
-        let planned = plan(&facts.facts, self.bounds);
+        let bounds = Bounds { segment_bytes: self.segment_bytes, ..self.bounds };
+        let planned = plan(&facts.facts, bounds);
         // What is superseded is found out before a rewrite could leave it out; but what the last
         // survey found is used up before the next one.
         let looks_first = !facts.due.is_empty() && (self.keys.is_none() || planned.is_none());
@@ -161,6 +170,13 @@ impl Cleaner {
             self.surveyed.extend(partial.into_iter().map(|partition| (partition, Offset::ZERO)));
         }
         again
+    }
+
+    /// Whether anything happened since the last [`plan`](Self::plan) that may have left something to
+    /// do: a file was sealed, a start moved, a topic was deleted. Time alone does not count.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        self.visible.changes() != self.planned_at
     }
 
     /// The bytes that cleaning would win back, as of the last [`plan`](Self::plan).
@@ -262,12 +278,18 @@ impl Cleaner {
         }
     }
 
-    /// A job has failed. A file that is not what was written is left alone from now on.
+    /// A job has failed. A file that is not what was written is left alone from now on. On a full
+    /// disk the next job takes fewer files. After a sync that failed the broker stops.
     pub fn failed(&mut self, error: &Error) {
-        if let Error::Corrupt { path, .. } = error {
-            let all = self.visible.sealed.all();
-            let bad = all.iter().filter(|it| it.file.path == *path).map(|it| it.file.id);
-            self.avoided.extend(bad);
+        match error {
+            Error::Corrupt { path, .. } => {
+                let all = self.visible.sealed.all();
+                let bad = all.iter().filter(|it| it.file.path == *path).map(|it| it.file.id);
+                self.avoided.extend(bad);
+            }
+            Error::Sync { .. } => (self.on_fatal)(error),
+            _ if error.is_disk_full() => self.segment_bytes /= 4,
+            _ => {}
         }
     }
 
@@ -295,6 +317,7 @@ impl Cleaner {
             }
         }
         self.has_rewritten = true;
+        self.segment_bytes = self.bounds.segment_bytes;
         self.doom(old);
         self.visible.sealed.add(new, summary);
     }
@@ -306,6 +329,14 @@ impl Cleaner {
             file.doom(self.visible.files.shared_storage());
             self.superseded.retain(|(id, _), _| *id != file.id);
         }
+    }
+}
+
+impl std::fmt::Debug for Cleaner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cleaner")
+            .field("backlog_bytes", &self.backlog_bytes)
+            .finish_non_exhaustive()
     }
 }
 

@@ -150,6 +150,7 @@ impl Log {
     /// down. What lies before the start is not served any more.
     pub fn trim(&self, partition: PartitionId, start: Offset) {
         self.visible.partition_or_new(partition).trim(start);
+        self.visible.count_change();
     }
 
     /// The offset of the first batch that was appended at `time` or later; the end if there is none.

@@ -27,6 +27,9 @@ pub struct Settings {
     /// How much a segment holds at most, in bytes, where the cleaner makes one of several files; at
     /// most [`Settings::JOURNAL_FILE_BYTES_MAX`] counts. More means fewer files.
     pub segment_bytes: u64,
+    /// How much the cleaner reads and writes, in bytes a second, while it keeps up. It goes faster
+    /// the more there is to win. Less leaves more of the disk to producers and readers.
+    pub cleaner_bytes_per_second: u64,
     /// How much of the keys of compacted partitions the cleaner keeps in memory, in bytes. Less means
     /// that more passes are needed where there are many keys.
     pub compaction_bytes: usize,
@@ -56,6 +59,7 @@ impl Default for Settings {
             tail_bytes: 64 * 1024 * 1024,
             points_cache_bytes: 16 * 1024 * 1024,
             segment_bytes: 512 * 1024 * 1024,
+            cleaner_bytes_per_second: 64 * 1024 * 1024,
             compaction_bytes: 64 * 1024 * 1024,
             tombstones_kept: Duration::from_secs(24 * 3600),
             scrub_bytes_per_second: 8 * 1024 * 1024,
@@ -73,6 +77,7 @@ impl fmt::Debug for Settings {
             .field("tail_bytes", &self.tail_bytes)
             .field("points_cache_bytes", &self.points_cache_bytes)
             .field("segment_bytes", &self.segment_bytes)
+            .field("cleaner_bytes_per_second", &self.cleaner_bytes_per_second)
             .field("compaction_bytes", &self.compaction_bytes)
             .field("tombstones_kept", &self.tombstones_kept)
             .field("scrub_bytes_per_second", &self.scrub_bytes_per_second)

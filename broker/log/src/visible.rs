@@ -30,6 +30,8 @@ pub(crate) struct Visible {
     pub(crate) holes: Holes,
     /// Those in which partitions of which nothing else is left may have had records.
     hiding: Mutex<Vec<Hole>>,
+    /// How often something happened that may leave the cleaner something to do.
+    changes: AtomicU64,
     pub(crate) counters: Counters,
 }
 
@@ -42,6 +44,7 @@ impl Visible {
             sealed: SealedFiles::default(),
             holes: Holes::default(),
             hiding: Mutex::default(),
+            changes: AtomicU64::new(0),
             counters: Counters::default(),
         }
     }
@@ -102,6 +105,15 @@ impl Visible {
         if let Some(partition) = partition {
             partition.clear();
         }
+        self.count_change();
+    }
+
+    pub(crate) fn count_change(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
     }
 
     /// Shows a sealed file that was found at the start. Files come in the order of their entries.
@@ -127,6 +139,7 @@ impl Visible {
             }
         }
         self.sealed.add(file, summary);
+        self.count_change();
     }
 
     pub(crate) fn durable_csn(&self) -> Csn {

@@ -33,6 +33,13 @@ const ENTRIES: &str = "logmill_durable_commits_total";
 const ENTRY_BYTES: &str = "logmill_durable_bytes_total";
 const CORRUPT_HOLES: &str = "logmill_corrupt_holes";
 const JOURNAL_BYTES: &str = "logmill_journal_bytes";
+const CLEANER_JOBS: &str = "logmill_cleaner_jobs_total";
+const CLEANER_FAILED: &str = "logmill_cleaner_failed_jobs_total";
+const CLEANER_BYTES: &str = "logmill_cleaner_bytes_total";
+const CLEANER_FILES: &str = "logmill_cleaner_removed_files_total";
+const CLEANER_SEGMENTS: &str = "logmill_cleaner_segments_total";
+const CLEANER_WON: &str = "logmill_cleaner_won_bytes_total";
+const CLEANER_BACKLOG: &str = "logmill_cleaner_backlog_bytes";
 
 /// From 100 µs to 10 s: a local ack at the low end, a struggling disk at the high one.
 const SECONDS_BUCKETS: [f64; 15] =
@@ -77,7 +84,14 @@ fn describe() {
     describe_counter!(ENTRIES, "Commits made durable.");
     describe_counter!(ENTRY_BYTES, Unit::Bytes, "Bytes of commits made durable.");
     describe_gauge!(CORRUPT_HOLES, "Places of the log that can't be read, as far as found.");
-    describe_gauge!(JOURNAL_BYTES, Unit::Bytes, "Bytes of the journal's files.");
+    describe_gauge!(JOURNAL_BYTES, Unit::Bytes, "Bytes of the log's files.");
+    describe_counter!(CLEANER_JOBS, "Cleanings done.");
+    describe_counter!(CLEANER_FAILED, "Cleanings that failed.");
+    describe_counter!(CLEANER_BYTES, Unit::Bytes, "Bytes that cleaning has read and written.");
+    describe_counter!(CLEANER_FILES, "Files that cleaning has removed.");
+    describe_counter!(CLEANER_SEGMENTS, "Segments that cleaning has made.");
+    describe_counter!(CLEANER_WON, Unit::Bytes, "Bytes that cleaning has won back.");
+    describe_gauge!(CLEANER_BACKLOG, Unit::Bytes, "Bytes that cleaning could win back.");
 }
 
 /// Folds histograms from time to time, so that what nobody scrapes does not pile up. Never ends.
@@ -98,6 +112,14 @@ pub(crate) fn poll(engine: &Engine) {
     counter!(ENTRY_BYTES).absolute(stats.bytes);
     gauge!(CORRUPT_HOLES).set(engine.corrupt().len() as f64);
     gauge!(JOURNAL_BYTES).set(stats.journal_bytes as f64);
+    let cleaner = *engine.watch_cleaner().borrow();
+    counter!(CLEANER_JOBS).absolute(cleaner.jobs);
+    counter!(CLEANER_FAILED).absolute(cleaner.failed_jobs);
+    counter!(CLEANER_BYTES).absolute(cleaner.bytes);
+    counter!(CLEANER_FILES).absolute(cleaner.files_removed);
+    counter!(CLEANER_SEGMENTS).absolute(cleaner.segments);
+    counter!(CLEANER_WON).absolute(cleaner.bytes_won);
+    gauge!(CLEANER_BACKLOG).set(cleaner.backlog_bytes as f64);
 }
 
 /// Counts up while it lives.

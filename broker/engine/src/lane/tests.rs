@@ -93,8 +93,8 @@ impl Bench {
     fn open(storage: &FaultyStorage) -> Self {
         let settings = Settings { journal_file_bytes: 64 << 10, ..Settings::default() };
         let (opened, replayed) = replay(Arc::new(storage.clone()), settings).unwrap();
-        let (parts, _, thread) =
-            Parts::start(opened, replayed, crate::clock::Clock::machine()).unwrap();
+        let started = Parts::start(opened, replayed, crate::clock::Clock::machine()).unwrap();
+        let crate::parts::Started { parts, thread, .. } = started;
         Self { parts, thread, stop: watch::channel(false).0, status: Arc::default() }
     }
 

@@ -36,7 +36,8 @@ async fn is_pending(ticket: &mut Ticket) -> bool {
 async fn neither_an_ack_nor_a_refusal_that_rests_on_it_comes_before_the_sync() {
     let storage = FaultyStorage::new();
     let opened = replay(Arc::new(storage.clone()), Settings::default()).unwrap();
-    let (parts, _, thread) = Parts::start(opened.0, opened.1, Clock::machine()).unwrap();
+    let started = Parts::start(opened.0, opened.1, Clock::machine()).unwrap();
+    let crate::parts::Started { parts, thread, .. } = started;
 
     storage.hold_syncs();
     let mut accepted = parts.sequencer.propose(first_topic(16)).await.unwrap();
