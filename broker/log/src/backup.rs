@@ -92,7 +92,8 @@ impl Cut {
     ) -> Result<Copied, Error> {
         let mut copied = Copied::default();
         let mut done = 0;
-        for file in &self.files.sealed {
+        // One that may count goes first: a copy without the files that it replaces would be none.
+        for file in self.files.pending.iter().chain(&self.files.sealed) {
             let bytes = copy::sealed(&self.visible.files, file, target, &mut copied)?;
             self.copy_index(file, target);
             done += bytes;

@@ -259,6 +259,7 @@ impl Cleaner {
             Done::Surveyed(surveyed) => self.take_in(surveyed),
             Done::Dropped(files, removed) => {
                 self.removed = removed;
+                self.visible.sealed.remove(&files);
                 self.doom(&files);
             }
             Done::Rewritten(rewritten, removed) => {
@@ -274,6 +275,7 @@ impl Cleaner {
     /// the next start finds out.
     pub fn discard(&mut self, cleaned: Cleaned) {
         if let Done::Rewritten(rewritten, _) = cleaned.result {
+            self.visible.sealed.remove_pending(&rewritten.new);
             rewritten.new.doom(self.visible.files.shared_storage());
         }
     }
@@ -317,14 +319,13 @@ impl Cleaner {
             }
         }
         self.has_rewritten = true;
-        self.segment_bytes = self.bounds.segment_bytes;
+        self.segment_bytes = self.bounds.segment_bytes.min(2 * self.segment_bytes.max(1));
+        self.visible.sealed.replace(old, new, summary);
         self.doom(old);
-        self.visible.sealed.add(new, summary);
     }
 
     /// Lets files go that nobody needs any more.
     fn doom(&mut self, files: &[Arc<LogFile>]) {
-        self.visible.sealed.remove(files);
         for file in files {
             file.doom(self.visible.files.shared_storage());
             self.superseded.retain(|(id, _), _| *id != file.id);

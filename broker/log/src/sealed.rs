@@ -25,6 +25,8 @@ pub(crate) struct SealedFiles(Mutex<All>);
 struct All {
     sealed: BTreeMap<Csn, SealedFile>,
     growing: Option<Arc<LogFile>>,
+    /// Segments that are durable, and of which it is open whether they count.
+    pending: Vec<Arc<LogFile>>,
 }
 
 /// All files of the log at one moment.
@@ -33,12 +35,16 @@ pub(crate) struct FileSnapshot {
     /// In the order of their entries, without the one that is being written.
     pub(crate) sealed: Vec<Arc<LogFile>>,
     pub(crate) growing: Arc<LogFile>,
+    /// Segments that may count, in the place of some of those.
+    pub(crate) pending: Vec<Arc<LogFile>>,
 }
 
 impl FileSnapshot {
     /// Whether another snapshot is of the same files.
     pub(crate) fn is_as(&self, other: &Self) -> bool {
-        let all = |it: &Self| it.sealed.iter().chain([&it.growing]).map(Arc::as_ptr).collect();
+        let all = |it: &Self| {
+            it.sealed.iter().chain([&it.growing]).chain(&it.pending).map(Arc::as_ptr).collect()
+        };
         let (mine, others): (Vec<_>, Vec<_>) = (all(self), all(other));
         mine == others
     }
@@ -51,9 +57,26 @@ impl SealedFiles {
 
     /// Takes in a file whose batches all readers know.
     pub(crate) fn add(&self, file: &Arc<LogFile>, summary: &Summary) {
-        let data_bytes = summary.partitions.iter().map(|row| row.bytes).sum();
-        let sealed = SealedFile { file: Arc::clone(file), data_bytes };
-        self.lock().sealed.insert(file.header.first, sealed);
+        self.lock().add(file, summary);
+    }
+
+    /// Takes in a segment whose records are about to be committed: from some moment on it counts, and
+    /// only who commits them hears of that.
+    pub(crate) fn add_pending(&self, segment: &Arc<LogFile>) {
+        self.lock().pending.push(Arc::clone(segment));
+    }
+
+    /// The segment will not count.
+    pub(crate) fn remove_pending(&self, segment: &Arc<LogFile>) {
+        self.lock().remove_pending(segment);
+    }
+
+    /// The segment counts, in the place of these files.
+    pub(crate) fn replace(&self, old: &[Arc<LogFile>], segment: &Arc<LogFile>, summary: &Summary) {
+        let mut all = self.lock();
+        all.remove(old);
+        all.remove_pending(segment);
+        all.add(segment, summary);
     }
 
     pub(crate) fn all(&self) -> Vec<SealedFile> {
@@ -72,17 +95,32 @@ impl SealedFiles {
         let sealed = all.sealed.values().map(|it| &it.file);
         // At a roll, the old file is sealed before the new one is there.
         let sealed = sealed.filter(|file| !Arc::ptr_eq(file, &growing)).cloned().collect();
-        Some(FileSnapshot { sealed, growing })
+        Some(FileSnapshot { sealed, growing, pending: all.pending.clone() })
     }
 
     /// Forgets files; they are of no use to anybody but those who read them now.
     pub(crate) fn remove(&self, files: &[Arc<LogFile>]) {
-        let all = &mut self.lock().sealed;
+        self.lock().remove(files);
+    }
+}
+
+impl All {
+    fn add(&mut self, file: &Arc<LogFile>, summary: &Summary) {
+        let data_bytes = summary.partitions.iter().map(|row| row.bytes).sum();
+        let sealed = SealedFile { file: Arc::clone(file), data_bytes };
+        self.sealed.insert(file.header.first, sealed);
+    }
+
+    fn remove(&mut self, files: &[Arc<LogFile>]) {
         for file in files {
-            let is_it = all.get(&file.header.first).is_some_and(|it| Arc::ptr_eq(&it.file, file));
-            if is_it {
-                all.remove(&file.header.first);
+            let first = file.header.first;
+            if self.sealed.get(&first).is_some_and(|it| Arc::ptr_eq(&it.file, file)) {
+                self.sealed.remove(&first);
             }
         }
+    }
+
+    fn remove_pending(&mut self, segment: &Arc<LogFile>) {
+        self.pending.retain(|it| !Arc::ptr_eq(it, segment));
     }
 }

@@ -4,9 +4,11 @@
 
 mod cleaning;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use cleaning::{Broker, History, bytes_on, files_in, partition, settings};
+use logmill_log::backup::Target;
 use logmill_log::faulty::FaultyStorage;
 use logmill_log::{Error, Throttle};
 use logmill_model::Offset;
@@ -225,14 +227,22 @@ fn a_full_disk_stops_a_job_and_harms_nothing() {
     let mut broker = opened(&storage);
     mixed(&mut broker, 400);
     broker.trim_all(partition(0));
-    storage.set_capacity(Some(bytes_on(&storage) as u64 + 10_000));
+    storage.set_capacity(Some(bytes_on(&storage) as u64 + 40_000));
     let full = broker.plan().unwrap().run(&Throttle::new(u64::MAX)).unwrap_err();
     assert!(full.is_disk_full(), "{full}");
     assert_eq!(segments(&storage), 0);
     // There is less to write when fewer files are taken at once.
     broker.cleaner.failed(&full);
-    broker.cleaner.failed(&full);
-    broker.clean().unwrap();
+    for _ in 0..100 {
+        let Some(job) = broker.plan() else { break };
+        match job.run(&Throttle::new(u64::MAX)) {
+            Ok(cleaned) => {
+                broker.commit(&cleaned).unwrap();
+                broker.cleaner.install(cleaned);
+            }
+            Err(full) => broker.cleaner.failed(&full),
+        }
+    }
     assert!(journals(&storage) < 5, "{}", journals(&storage));
     storage.set_capacity(None);
     broker.clean().unwrap();
@@ -286,4 +296,37 @@ fn a_missing_file_is_told_from_one_that_was_dropped() {
         storage.set_contents(gone, &bytes);
     }
     Broker::open(&storage, settings(), history).unwrap().check().unwrap();
+}
+
+/// A copy of the log as it is now, opened.
+fn backed_up(broker: &Broker) -> Broker {
+    let cut = broker.log.cut().unwrap();
+    let backup = FaultyStorage::new();
+    let target = Target::begin(Arc::new(backup.clone()), cut.cluster(), &[]).unwrap();
+    let copied = cut.copy_to(&target, &mut |_| true).unwrap();
+    let files: Vec<String> = copied.files.iter().map(|(path, _)| path.clone()).collect();
+    target.finish(&files, &[], b"{}").unwrap();
+    Broker::open(&backup, settings(), broker.history.clone()).unwrap()
+}
+
+#[test]
+fn a_backup_at_any_moment_of_a_cleaning_is_whole() {
+    let storage = FaultyStorage::new();
+    let mut broker = opened(&storage);
+    for _ in 0..3 {
+        mixed(&mut broker, 200);
+        broker.trim_all(partition(0));
+        while let Some(job) = broker.plan() {
+            backed_up(&broker).check().unwrap();
+            let cleaned = job.run(&Throttle::new(u64::MAX)).unwrap();
+            backed_up(&broker).check().unwrap();
+            broker.commit(&cleaned).unwrap();
+            backed_up(&broker).check().unwrap();
+            broker.cleaner.install(cleaned);
+            let mut backup = backed_up(&broker);
+            backup.check().unwrap();
+            backup.clean().unwrap();
+            backup.check().unwrap();
+        }
+    }
 }

@@ -79,6 +79,7 @@ impl Rewrite {
         index_file::write(files.storage(), &path, &bytes);
         let new = files.add(&path, header);
         new.set_seal(seal);
+        self.visible.sealed.add_pending(&new);
         let partitions = self.parts.iter().map(|part| part.partition).collect();
         Rewritten { old: self.files, new, summary, partitions }
     }

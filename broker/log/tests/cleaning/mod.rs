@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use logmill_log::faulty::FaultyStorage;
 use logmill_log::{
-    Cleaner, Durability, Error, Job, Journal, Log, NewEntry, Opened, Policies, Settings,
+    Cleaned, Cleaner, Durability, Error, Job, Journal, Log, NewEntry, Opened, Policies, Settings,
     StoredBatch, Throttle, open,
 };
 use logmill_model::internal::SegmentsRecord;
@@ -205,14 +205,17 @@ impl Broker {
     /// Does one job; returns whether there was one.
     pub(crate) fn clean_once(&mut self) -> Result<bool, Stopped> {
         let Some(job) = self.plan() else { return Ok(false) };
-        let cleaned =
-            job.run(&Throttle::new(u64::MAX)).map_err(|error| Stopped(error.to_string()))?;
-        let records: Vec<Record> = cleaned.records().iter().map(SegmentsRecord::encode).collect();
-        if !records.is_empty() {
-            self.append(&[(SEGMENTS, records)])?;
-        }
+        let cleaned = job.run(&Throttle::new(u64::MAX));
+        let cleaned = cleaned.map_err(|error| Stopped(error.to_string()))?;
+        self.commit(&cleaned)?;
         self.cleaner.install(cleaned);
         Ok(true)
+    }
+
+    /// Commits what makes a job count.
+    pub(crate) fn commit(&mut self, cleaned: &Cleaned) -> Result<(), Stopped> {
+        let records: Vec<Record> = cleaned.records().iter().map(SegmentsRecord::encode).collect();
+        if records.is_empty() { Ok(()) } else { self.append(&[(SEGMENTS, records)]) }
     }
 
     /// Cleans until there is nothing to do; returns how many jobs there were.
