@@ -36,13 +36,17 @@ async fn try_open(
         topics_on_demand: false,
         compile_apart: false,
         clock: Clock::machine(),
+        retention_interval: Duration::from_millis(50),
         log: Settings { journal_file_bytes: 16 << 10, tail_bytes: 4 << 10, ..Settings::default() },
     };
     Engine::open(options).await
 }
 
 async fn create(engine: &Engine, name: &TopicName, compact: bool) {
-    let policy = TopicPolicy { compact, ..TopicPolicy::default() };
+    create_with(engine, name, TopicPolicy { compact, ..TopicPolicy::default() }).await;
+}
+
+async fn create_with(engine: &Engine, name: &TopicName, policy: TopicPolicy) {
     engine.create_topic(name, 1, policy).await.unwrap();
 }
 
@@ -138,6 +142,24 @@ async fn the_space_of_a_deleted_topic_comes_back() {
     storage.restart();
     let again = open(&storage, &modules).await;
     assert_eq!(again.topic(&other).unwrap().partitions[0].end, Offset(60));
+    again.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_space_of_what_retention_has_taken_comes_back() {
+    let (storage, modules) = (FaultyStorage::new(), tempfile::tempdir().unwrap());
+    let engine = open(&storage, &modules).await;
+    let policy = TopicPolicy { retention_bytes: Some(20_000), ..TopicPolicy::default() };
+    create_with(&engine, &topic(), policy).await;
+    produce(&engine, &topic(), 0..400).await;
+    wait(&engine, |stats| stats.bytes_won > 150_000).await;
+    assert!(bytes_on(&storage) < 120_000, "{}", bytes_on(&storage));
+    engine.shutdown().await.unwrap();
+    drop(engine);
+    storage.restart();
+    let again = open(&storage, &modules).await;
+    let partition = again.topic(&topic()).unwrap().partitions[0].clone();
+    assert!(partition.start > Offset(300) && partition.end == Offset(400), "{partition:?}");
     again.shutdown().await.unwrap();
 }
 
