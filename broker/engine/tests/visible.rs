@@ -49,8 +49,9 @@ async fn open(storage: &FaultyStorage, modules: &TempDir) -> Result<Engine, Erro
 }
 
 fn describe(engine: &Engine, shown: &SharedShown) {
-    let Ok(described) = engine.topic(&topic()) else { return };
+    // Under the lock: an end that is noted in between would be above what is told here.
     let mut shown = shown.lock().unwrap();
+    let Ok(described) = engine.topic(&topic()) else { return };
     for it in described.partitions {
         let end = shown.ends.entry(it.partition).or_default();
         assert!(*end <= it.end, "an end went back");

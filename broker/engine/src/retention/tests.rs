@@ -59,7 +59,8 @@ impl Bench {
         let settings = Settings { journal_file_bytes: 64 << 10, ..Settings::default() };
         let (opened, replayed) = replay(Arc::new(storage.clone()), settings).unwrap();
         let clock = Clock::of(Box::new(hands.clone()));
-        let (parts, _, thread) = Parts::start(opened, replayed, clock).unwrap();
+        let crate::parts::Started { parts, thread, .. } =
+            Parts::start(opened, replayed, clock).unwrap();
         Self { parts, thread }
     }
 
