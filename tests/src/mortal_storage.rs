@@ -134,6 +134,10 @@ impl Storage for MortalStorage {
         self.storage.place()
     }
 
+    fn available(&self) -> io::Result<u64> {
+        self.storage.available()
+    }
+
     fn lock(&self) -> io::Result<Box<dyn StorageLock>> {
         self.storage.lock()
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use logmill_model::{ClusterId, Csn, Epoch, ShardId, Timestamp};
 
+use crate::ahead::AheadFile;
 use crate::entry::{EMPTY_TABLE_CRC, ENTRY_HEADER_BYTES, EntryHeader, Kind, SealReason};
 use crate::file_header::{FILE_HEADER_BYTES, FileHeader, FileKind, Salt};
 use crate::file_name::{FOLDER, FileName};
@@ -37,46 +38,59 @@ impl Newest {
     }
 }
 
+/// What is kept free behind the entries of a file: for the checkpoint after the last one, and the
+/// seal. Where there is an entry, these need no space that is not there.
+const MARKS_BYTES: u64 = 2 * ENTRY_HEADER_BYTES as u64;
+/// Space is taken in whole pages.
+const PAGE_BYTES: u64 = 4096;
+
 #[derive(Debug)]
 pub(crate) struct ActiveFile {
     path: String,
     file: Arc<dyn StorageFile>,
     header: FileHeader,
     position: u64,
+    /// Up to where space was taken. Nothing is written beyond.
     allocated: u64,
     has_commits: bool,
-    bytes_max: u64,
-    step_bytes: u64,
+}
+
+/// What a new file is for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Beginning {
+    pub(crate) first: Csn,
+    pub(crate) supersedes: Option<Csn>,
 }
 
 impl ActiveFile {
-    /// Makes a file for the entries from `first` on. When this returns, header and name are
-    /// durable.
-    pub(crate) fn create(
+    /// What a file takes at least, in bytes, when `entries_bytes` of entries and one mark go into
+    /// it at once.
+    pub(crate) fn least_bytes(entries_bytes: u64) -> u64 {
+        let mark = ENTRY_HEADER_BYTES as u64;
+        (FILE_HEADER_BYTES as u64 + entries_bytes + mark + MARKS_BYTES).next_multiple_of(PAGE_BYTES)
+    }
+
+    /// Makes a file that was made ahead the next one of the journal. When this returns, header and
+    /// name are durable.
+    pub(crate) fn begin(
         storage: &dyn Storage,
-        settings: &Settings,
+        ahead: AheadFile,
         identity: Identity,
-        first: Csn,
-        supersedes: Option<Csn>,
+        beginning: Beginning,
     ) -> Result<Self, Error> {
         let Identity { cluster, shard, epoch } = identity;
+        let Beginning { first, supersedes } = beginning;
         let path = FileName { epoch, first }.path();
         let salt = Salt::random(&path)?;
         let kind = FileKind::Journal;
         let header = FileHeader { kind, shard, cluster, salt, first, epoch, supersedes };
-        let file = storage.create(&path).map_err(|error| Error::io("create", &path, error))?;
-        let mut active = Self {
-            path,
-            file,
-            header,
-            position: 0,
-            allocated: 0,
-            has_commits: false,
-            bytes_max: settings.journal_file_bytes.min(Settings::JOURNAL_FILE_BYTES_MAX),
-            step_bytes: settings.preallocate_bytes,
-        };
+        let AheadFile { path: ahead_path, file, bytes: allocated } = ahead;
+        let mut active = Self { path, file, header, position: 0, allocated, has_commits: false };
         active.write(&[IoSlice::new(&header.encode())], FILE_HEADER_BYTES as u64)?;
         active.sync(SyncSite::HEADER)?;
+        storage
+            .rename(&ahead_path, &active.path)
+            .map_err(|error| Error::io("rename", &ahead_path, error))?;
         storage
             .sync_folder(FOLDER, SyncSite::JOURNAL_FOLDER)
             .map_err(|error| Error::sync(SyncSite::JOURNAL_FOLDER, FOLDER, error))?;
@@ -100,11 +114,34 @@ impl ActiveFile {
         self.position
     }
 
-    /// Whether an entry may be written at `position`, with room for the seal after it. The first
-    /// one always may.
+    /// Whether it has an entry.
+    pub(crate) fn has_commits(&self) -> bool {
+        self.has_commits
+    }
+
+    /// Whether there is space for an entry at `position`, and for the marks after it.
     pub(crate) fn has_room(&self, position: u64, entry_bytes: u64) -> bool {
-        let end = position + entry_bytes + ENTRY_HEADER_BYTES as u64;
-        end <= self.bytes_max || (!self.has_commits && position == self.position)
+        position + entry_bytes + MARKS_BYTES <= self.allocated
+    }
+
+    /// Takes space for more entries behind the last; false when the disk has none, and when the
+    /// file would be larger than the index can say.
+    pub(crate) fn grow(&mut self, entries_bytes: u64) -> Result<bool, Error> {
+        let end = self.position + entries_bytes + MARKS_BYTES;
+        let end = end.next_multiple_of(PAGE_BYTES);
+        if self.has_commits && end > Settings::JOURNAL_FILE_BYTES_MAX {
+            return Ok(false);
+        }
+        match self.file.preallocate(end) {
+            Ok(()) => {
+                self.allocated = self.allocated.max(end);
+                Ok(true)
+            }
+            Err(error) => {
+                let error = Error::io("allocate space for", &self.path, error);
+                if error.is_disk_full() { Ok(false) } else { Err(error) }
+            }
+        }
     }
 
     /// Writes entries at the end. They are not durable yet.
@@ -114,15 +151,10 @@ impl ActiveFile {
         Ok(())
     }
 
+    /// Writes into space that was taken before.
     fn write(&mut self, parts: &[IoSlice<'_>], bytes: u64) -> Result<(), Error> {
         let end = self.position + bytes;
-        if end > self.allocated {
-            let step = (self.allocated + self.step_bytes).min(self.bytes_max);
-            self.allocated = end.max(step);
-            self.file
-                .preallocate(self.allocated)
-                .map_err(|error| Error::io("allocate space for", &self.path, error))?;
-        }
+        assert!(end <= self.allocated, "who writes has found room before");
         self.file
             .write_at(parts, self.position)
             .map_err(|error| Error::io("write", &self.path, error))?;

@@ -175,14 +175,18 @@ impl Error {
     /// Whether the storage is full: space must be won before a new start helps.
     #[must_use]
     pub fn is_disk_full(&self) -> bool {
-        matches!(self, Self::Io { source, .. } | Self::Sync { source, .. }
-            if source.kind() == io::ErrorKind::StorageFull)
+        matches!(self, Self::Io { source, .. } | Self::Sync { source, .. } if is_full(source))
     }
+}
+
+/// Whether a disk, or the part of it that this user may have, is full.
+fn is_full(source: &io::Error) -> bool {
+    matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn advice(source: &io::Error) -> &'static str {
     match source.kind() {
-        io::ErrorKind::StorageFull => "; free some space and start again",
+        _ if is_full(source) => "; free some space and start again",
         io::ErrorKind::PermissionDenied => "; give the broker's user access to it",
         io::ErrorKind::ReadOnlyFilesystem => "; mount it writable or use another data directory",
         _ => "",

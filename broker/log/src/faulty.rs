@@ -8,7 +8,9 @@
 //! pages that the cache calls clean and the disk does not have, as Linux does.
 //!
 //! It never chooses by itself: the seed and the number of the operation decide, so that a run can
-//! be had again.
+//! be had again. What is done to files made ahead is not counted, and what becomes of a name or a
+//! file depends on the seed and its path alone: a thread of its own makes those files, whenever it
+//! gets to it.
 
 mod contents;
 mod disk;
@@ -141,6 +143,12 @@ impl FaultyStorage {
         self.shared.disk().capacity = bytes;
     }
 
+    /// Whether the folders have no room for another name: to give a file a new one fails with
+    /// `ENOSPC`.
+    pub fn refuse_renames(&self, refuse: bool) {
+        self.shared.disk().renames_refused = refuse;
+    }
+
     /// How many operations have changed anything, syncs included.
     #[must_use]
     pub fn operations(&self) -> u64 {
@@ -189,6 +197,12 @@ impl FaultyStorage {
 impl Storage for FaultyStorage {
     fn place(&self) -> String {
         "the storage in memory".to_owned()
+    }
+
+    fn available(&self) -> io::Result<u64> {
+        let disk = self.shared.disk();
+        disk.check_power(disk.generation)?;
+        Ok(disk.available())
     }
 
     fn lock(&self) -> io::Result<Box<dyn StorageLock>> {

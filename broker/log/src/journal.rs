@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use logmill_model::{Csn, limits};
+use logmill_model::{Csn, SpaceLevel, limits};
 
+use crate::ahead::{Ahead, OnSpace};
 use crate::queue::{Pending, Queue};
 use crate::writer::Writer;
 use crate::{Completion, Error, NewEntry, Stopped};
@@ -15,18 +16,19 @@ use crate::{Completion, Error, NewEntry, Stopped};
 #[derive(Debug)]
 pub struct Journal {
     queue: Arc<Queue>,
+    ahead: Arc<Ahead>,
     last_csn: Csn,
     thread: Option<JoinHandle<Result<(), Error>>>,
 }
 
 impl Journal {
     pub(crate) fn start(writer: Writer, last_csn: Csn) -> Result<Self, Error> {
-        let queue = writer.queue();
+        let (queue, ahead) = (writer.queue(), writer.ahead());
         let thread = std::thread::Builder::new()
             .name("logmill-journal".to_owned())
             .spawn(move || writer.run())
             .map_err(|error| Error::io("start a thread for", "journal", error))?;
-        Ok(Self { queue, last_csn, thread: Some(thread) })
+        Ok(Self { queue, ahead, last_csn, thread: Some(thread) })
     }
 
     /// Queues an entry and returns at once. `done` runs exactly once, whatever happens.
@@ -53,13 +55,27 @@ impl Journal {
         })
     }
 
+    /// How much room the disk has for more. What is appended all the same waits for room; the
+    /// caller refuses it before.
+    #[must_use]
+    pub fn space_level(&self) -> SpaceLevel {
+        self.ahead.level()
+    }
+
+    /// Calls this with the level of the disk as it is, and with each new one. There is one watcher.
+    pub fn watch_space(&self, watcher: OnSpace) {
+        self.ahead.watch(watcher);
+    }
+
     /// Waits until all that was appended is durable, and seals the journal, so that the next start
-    /// knows that nothing is missing.
+    /// knows that nothing is missing. What the disk has no room for is not waited for: it is told
+    /// [`Durability::Unknown`](crate::Durability::Unknown), and was not written.
     ///
     /// # Errors
     /// The failure that stopped the journal, now or before.
     pub fn close(mut self) -> Result<(), Error> {
         self.queue.close();
+        self.ahead.close();
         self.join()
     }
 
@@ -75,6 +91,7 @@ impl Journal {
 impl Drop for Journal {
     fn drop(&mut self) {
         self.queue.abandon();
+        self.ahead.close();
         if let Some(thread) = self.thread.take() {
             // A failure has been told to `on_fatal`; a panic here could only hide another one.
             let _ = thread.join();

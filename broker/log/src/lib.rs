@@ -3,12 +3,14 @@
 //!
 //! [`open`] recovers what a data directory holds and hands out two handles: [`Journal`] for the one
 //! thread that writes, [`Log`] for everybody who reads. **This crate knows no topics by name, no
-//! modules and no network, and starts two threads: the writer and the scrubber.** Everything durable goes through the
-//! [`storage`] seam.
+//! modules and no network, and starts three threads: the writer, the maker of files
+//! ahead, and the scrubber.**
+//! Everything durable goes through the seam in [`storage`].
 
 #![forbid(unsafe_code)]
 
 mod active_file;
+mod ahead;
 pub mod backup;
 mod cleaner;
 mod coverage;
@@ -45,6 +47,7 @@ mod visible;
 mod window;
 mod writer;
 
+pub use ahead::OnSpace;
 pub use cleaner::{Cleaned, Cleaner, Job, Policies, Report, Throttle};
 pub use entry::entry_bytes;
 pub use error::{Error, Stopped};

@@ -163,13 +163,16 @@ impl Queue {
         self.wake.notify_one();
     }
 
-    /// The writer is gone: what is queued is unknown, and nothing more is taken.
-    pub(crate) fn stop(&self) {
+    /// The writer is gone: what is queued is unknown, and nothing more is taken. Tells whether the
+    /// journal was to be closed in order.
+    pub(crate) fn stop(&self) -> bool {
         let mut state = self.state();
+        let closing = state.phase == Phase::Closing;
         state.phase = Phase::Stopped;
         let entries = std::mem::take(&mut state.entries);
         drop(state);
         drop(entries);
+        closing
     }
 }
 

@@ -27,6 +27,7 @@ use logmill_model::internal::RemovedRecord;
 use logmill_model::{ClusterId, Csn, Epoch, ShardId, Timestamp};
 
 use crate::active_file::Identity;
+use crate::ahead::{self, Maker};
 use crate::backup;
 use crate::file_name::{FOLDER, SEGMENT_FOLDER};
 use crate::files::Files;
@@ -98,8 +99,13 @@ pub fn open(storage: Arc<dyn Storage>, settings: Settings) -> Result<Opened, Err
     let set = FileSet::of(plan.live, segments, &segments_records::read)?;
     let history = History::read(set.live, plan.headless, &set.removed, &visible)?;
 
+    // All is judged; from here on, the directory changes.
+    ahead::clear(&*storage)?;
     let torn_bytes = match &history.tail {
-        Some(tail) => successor::keep_torn(&*storage, tail)?,
+        Some(tail) => {
+            successor::give_back(&*storage, tail)?;
+            successor::keep_torn(&*storage, tail)?
+        }
         None => 0,
     };
     let identity = successor::identity(cluster, epoch)?;
@@ -153,8 +159,18 @@ fn start(parts: Parts, recovered: Recovered) -> Result<Opened, Error> {
     let cleaner = Cleaner::new(Arc::clone(&visible), identity, &settings, removed);
     let newest = history.newest;
     let proven = history.tail.map_or(newest.csn, |tail| tail.proven.csn);
-    let writer =
-        Writer::new(Start { storage, settings, visible, identity, current, newest, proven, lock });
+    let maker = Maker::start(Arc::clone(&storage), settings.clone())?;
+    let writer = Writer::new(Start {
+        storage,
+        settings,
+        visible,
+        identity,
+        current,
+        newest,
+        proven,
+        maker,
+        lock,
+    });
     let journal = Journal::start(writer, newest.csn)?;
     Ok(Opened { log, journal, cleaner, recovered })
 }

@@ -12,13 +12,14 @@ pub type OnFatal = Arc<dyn Fn(&Error) + Send + Sync>;
 /// The log's settings. The defaults suit a broker; tests make files small.
 #[derive(Clone)]
 pub struct Settings {
-    /// How large a journal file grows before the next one is begun, in bytes; at most
-    /// [`Settings::JOURNAL_FILE_BYTES_MAX`] counts. An entry is never split: one that is larger
-    /// than a file has a file for itself.
+    /// How large a journal file is before the next one is begun, in bytes; at most
+    /// [`Settings::JOURNAL_FILE_BYTES_MAX`] counts. Its space is taken in advance, and that of two
+    /// more, so a journal takes three times this at least. An entry is never split: one that is
+    /// larger than a file has a file for itself.
     pub journal_file_bytes: u64,
-    /// How much of a journal file is allocated at a time, in bytes. More means fewer changes of
-    /// the file's size, and more disk taken by a broker that writes little.
-    pub preallocate_bytes: u64,
+    /// How much of the disk is left free for the cleaner, in bytes: with less than this and a file,
+    /// the disk counts as full. It should hold one segment, and what may be in flight.
+    pub reserve_bytes: u64,
     /// How much of the newest records stays in memory for readers at the tail, in bytes.
     pub tail_bytes: usize,
     /// How much of the index of sealed files stays in memory, in bytes. Less means that a reader who
@@ -49,13 +50,21 @@ pub struct Settings {
 impl Settings {
     /// The largest journal file, in bytes: positions in the index are 32 bits.
     pub const JOURNAL_FILE_BYTES_MAX: u64 = 1 << 30;
+
+    /// The smallest journal file, in bytes: its header, and little more.
+    const JOURNAL_FILE_BYTES_MIN: u64 = 8 * 1024;
+
+    /// The size of a journal file.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.journal_file_bytes.clamp(Self::JOURNAL_FILE_BYTES_MIN, Self::JOURNAL_FILE_BYTES_MAX)
+    }
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             journal_file_bytes: 128 * 1024 * 1024,
-            preallocate_bytes: 16 * 1024 * 1024,
+            reserve_bytes: 128 * 1024 * 1024,
             tail_bytes: 64 * 1024 * 1024,
             points_cache_bytes: 16 * 1024 * 1024,
             segment_bytes: 512 * 1024 * 1024,
@@ -73,7 +82,7 @@ impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
             .field("journal_file_bytes", &self.journal_file_bytes)
-            .field("preallocate_bytes", &self.preallocate_bytes)
+            .field("reserve_bytes", &self.reserve_bytes)
             .field("tail_bytes", &self.tail_bytes)
             .field("points_cache_bytes", &self.points_cache_bytes)
             .field("segment_bytes", &self.segment_bytes)

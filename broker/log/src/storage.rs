@@ -20,6 +20,12 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// How people call it: the directory's path.
     fn place(&self) -> String;
 
+    /// How many bytes more its files can take.
+    ///
+    /// # Errors
+    /// What the storage says.
+    fn available(&self) -> io::Result<u64>;
+
     /// Makes this process the owner, until the lock is dropped or the process ends.
     ///
     /// # Errors

@@ -13,7 +13,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use logmill_model::Csn;
 
-use crate::active_file::{ActiveFile, Identity, Newest};
+use crate::active_file::{ActiveFile, Beginning, Identity, Newest};
+use crate::ahead::{Ahead, Maker};
 use crate::entry::{ALIGNMENT, ENTRY_HEADER_BYTES, EntryHeader, Kind, SealReason};
 use crate::index::EntryPlace;
 use crate::queue::{Pending, Queue, Work};
@@ -35,6 +36,7 @@ pub(crate) struct Start {
     pub(crate) current: Current,
     pub(crate) newest: Newest,
     pub(crate) proven: Csn,
+    pub(crate) maker: Maker,
     pub(crate) lock: Box<dyn StorageLock>,
 }
 
@@ -53,13 +55,16 @@ pub(crate) struct Writer {
     in_flight: VecDeque<Pending>,
     group: Group,
     tail: TailRing,
+    /// Ended before the lock is given up: it makes files in the directory.
+    maker: Maker,
     /// The directory is ours until the writer is gone.
     _lock: Box<dyn StorageLock>,
 }
 
 impl Writer {
     pub(crate) fn new(start: Start) -> Self {
-        let Start { storage, settings, visible, identity, current, newest, proven, lock } = start;
+        let Start { storage, settings, visible, identity, current, newest, proven, maker, lock } =
+            start;
         Self {
             queue: Arc::new(Queue::new()),
             tail: TailRing::new(settings.tail_bytes),
@@ -72,12 +77,17 @@ impl Writer {
             proven,
             in_flight: VecDeque::new(),
             group: Group::default(),
+            maker,
             _lock: lock,
         }
     }
 
     pub(crate) fn queue(&self) -> Arc<Queue> {
         Arc::clone(&self.queue)
+    }
+
+    pub(crate) fn ahead(&self) -> Arc<Ahead> {
+        Arc::clone(self.maker.ahead())
     }
 
     /// Works until the journal is closed, dropped, or fails.
@@ -95,26 +105,65 @@ impl Writer {
             let idle_after =
                 (self.proven < self.newest.csn).then_some(self.settings.checkpoint_after);
             match self.queue.take(&mut self.in_flight, idle_after) {
-                Work::Entries => self.write_entries()?,
+                Work::Entries => {
+                    if self.write_entries()? == Room::Refused {
+                        return self.end_without_room();
+                    }
+                }
                 Work::Idle => self.checkpoint()?,
-                Work::Close => return self.seal(SealReason::Stopped),
+                Work::Close => return self.end(),
                 Work::Abandon => return Ok(()),
             }
         }
     }
 
-    fn write_entries(&mut self) -> Result<(), Error> {
+    fn write_entries(&mut self) -> Result<Room, Error> {
         while let Some(next) = self.in_flight.front() {
             let bytes = next.table.entry_bytes().0 as u64;
-            if !self.current.file.has_room(self.current.file.position(), bytes) {
-                self.roll()?;
+            if self.make_room(bytes)? == Room::Refused {
+                return Ok(Room::Refused);
             }
             let positions = self.build_group();
             self.write_group()?;
             self.publish(&positions);
             self.acknowledge(positions.len());
         }
+        Ok(Room::Found)
+    }
+
+    /// Finds space for the next entry: in the file, in a new one, or where the disk has no room for
+    /// that, as much more of this one as the entries in flight need. A disk that is full is waited
+    /// for: nothing of the entry is written yet, and nothing is lost.
+    fn make_room(&mut self, entry_bytes: u64) -> Result<Room, Error> {
+        while !self.current.file.has_room(self.current.file.position(), entry_bytes) {
+            let rolled = self.current.file.has_commits() && self.roll()?;
+            if rolled || self.grow(entry_bytes)? {
+                continue;
+            }
+            if !self.ahead().wait_for_space() {
+                return Ok(Room::Refused);
+            }
+        }
+        Ok(Room::Found)
+    }
+
+    fn grow(&mut self, entry_bytes: u64) -> Result<bool, Error> {
+        let all = self.in_flight.iter().map(|entry| entry.table.entry_bytes().0 as u64).sum();
+        Ok(self.current.file.grow(all)? || self.current.file.grow(entry_bytes)?)
+    }
+
+    /// Seals the journal: all that was appended is durable.
+    fn end(&mut self) -> Result<(), Error> {
+        self.seal(SealReason::Stopped)?;
+        self.maker.finish();
         Ok(())
+    }
+
+    /// Ends a journal that was closed while there was no room for what it was given. None of that
+    /// was written, and entries that follow it must not be, however small.
+    fn end_without_room(&mut self) -> Result<(), Error> {
+        self.in_flight.clear();
+        if self.queue.stop() { self.end() } else { Ok(()) }
     }
 
     /// Lays out the entries in flight, as many as the file has room for; returns where each lies.
@@ -194,16 +243,20 @@ impl Writer {
         Ok(())
     }
 
-    /// Goes on in a new file. The new one is durable before the old one is sealed, and the seal
-    /// before the new one gets an entry.
-    fn roll(&mut self) -> Result<(), Error> {
-        let next = ActiveFile::create(
-            &*self.storage,
-            &self.settings,
-            self.identity,
-            self.newest.csn.next(),
-            None,
-        )?;
+    /// Goes on in a new file, if one is to be had. The new one is durable before the old one is
+    /// sealed, and the seal before the new one gets an entry.
+    fn roll(&mut self) -> Result<bool, Error> {
+        let Some(ahead) = self.ahead().take()? else { return Ok(false) };
+        let beginning = Beginning { first: self.newest.csn.next(), supersedes: None };
+        let begun = ActiveFile::begin(&*self.storage, ahead.clone(), self.identity, beginning);
+        let next = match begun {
+            // It has no name yet, and nothing of the journal is in it.
+            Err(error @ Error::Io { .. }) if error.is_disk_full() => {
+                self.ahead().put_back(ahead);
+                return Ok(false);
+            }
+            begun => begun?,
+        };
         tracing::debug!(path = next.path(), "a new journal file");
         let counters = &self.visible.counters;
         add(&counters.journal_files, 1);
@@ -211,7 +264,7 @@ impl Writer {
         let next = Current::new(next, self.newest, &self.visible);
         self.seal(SealReason::Rolled)?;
         self.current = next;
-        Ok(())
+        Ok(true)
     }
 
     fn seal(&mut self, reason: SealReason) -> Result<(), Error> {
@@ -227,6 +280,14 @@ impl Writer {
         self.proven = durable;
         Ok(())
     }
+}
+
+/// Whether there is space for what is to be written.
+#[derive(Debug, PartialEq, Eq)]
+enum Room {
+    Found,
+    /// There is none, and the journal was closed while it waited.
+    Refused,
 }
 
 impl Drop for Writer {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use harness::survivors::Survivors;
 use harness::{
-    Running, Snapshot, entries_of, is_index, newest_file, restored, settings, snapshot,
+    Running, Snapshot, entries_of, is_journal, newest_file, restored, settings, snapshot,
     without_indexes,
 };
 use logmill_log::faulty::FaultyStorage;
@@ -75,7 +75,7 @@ fn a_bit_flipped_in_a_file_that_is_scanned_is_told_with_its_place_if_it_was_dura
 fn a_flipped_bit_anywhere_costs_no_more_than_the_entry_that_it_hits() {
     let mut found = 0;
     for snapshot in [history(Running::drop_journal), history(|running| running.close().unwrap())] {
-        for (path, bytes) in snapshot.iter().filter(|(path, _)| !is_index(path)) {
+        for (path, bytes) in snapshot.iter().filter(|(path, _)| is_journal(path)) {
             let (entries, end) = entries_of(bytes);
             for at in (0..end.min(bytes.len())).step_by(29) {
                 let mut running = open_flipped(&snapshot, path, at);
@@ -132,7 +132,7 @@ fn a_read_from_disk_verifies_what_it_hands_out() {
     let mut running = Running::open(&storage, small_tail).unwrap();
     running.run(COMMITS, 1);
     let snapshot = snapshot(&storage);
-    for (path, bytes) in snapshot.iter().filter(|(path, _)| !is_index(path)) {
+    for (path, bytes) in snapshot.iter().filter(|(path, _)| is_journal(path)) {
         let (entries, end) = entries_of(bytes);
         for at in (4096..end).step_by(11) {
             let mut bad = bytes.clone();
@@ -154,7 +154,7 @@ fn a_read_from_disk_verifies_what_it_hands_out() {
 fn a_missing_file_is_refused_with_the_entries_that_are_missing() {
     let all = history(Running::drop_journal);
     for snapshot in [&all, &without_indexes(&all)] {
-        let paths: Vec<&String> = snapshot.keys().filter(|path| !is_index(path)).collect();
+        let paths: Vec<&String> = snapshot.keys().filter(|path| is_journal(path)).collect();
         assert!(paths.len() > 3);
         let first = |path: &str| path["journal/".len()..][..20].parse().map(Csn).unwrap();
         for (at, missing) in paths.iter().enumerate() {
@@ -227,7 +227,7 @@ fn a_file_from_before_a_recovery_brings_nothing_back() {
 #[test]
 fn the_scrubber_finds_what_nobody_reads_and_stops_at_once() {
     let snapshot = history(|running| running.close().unwrap());
-    for (path, bytes) in snapshot.iter().filter(|(path, _)| !is_index(path)) {
+    for (path, bytes) in snapshot.iter().filter(|(path, _)| is_journal(path)) {
         let at = entries_of(bytes).0[1].0;
         let running = open_flipped(&snapshot, path, at + 30);
         let scrubber = running.log.scrub(1 << 30).unwrap();

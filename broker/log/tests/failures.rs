@@ -67,25 +67,6 @@ fn a_failed_sync_says_which_one_and_where() {
 }
 
 #[test]
-fn a_full_disk_stops_the_journal_and_costs_nothing_acknowledged() {
-    let storage = FaultyStorage::new();
-    let told = Told::default();
-    let mut running = Running::open(&storage, telling(&told)).unwrap();
-    storage.set_capacity(Some(60 * 1024));
-    let acked = running.run(500, 3);
-    assert!(!acked.is_empty() && acked.len() < 500);
-    let seen = running.seen();
-    let error = running.close().unwrap_err();
-    assert!(error.is_disk_full(), "{error}");
-    assert!(error.to_string().contains("free some space"), "{error}");
-    storage.set_capacity(None);
-    storage.power_cut(5);
-    let mut again = Running::open(&storage, settings()).unwrap();
-    again.check_against(&acked, &seen).unwrap();
-    assert_eq!(again.run(10, 2).len(), 10);
-}
-
-#[test]
 fn a_disk_that_is_full_at_the_start_is_said_so_and_costs_nothing() {
     let storage = FaultyStorage::new();
     let mut running = Running::open(&storage, settings()).unwrap();

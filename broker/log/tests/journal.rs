@@ -63,9 +63,13 @@ fn starts_without_a_commit_leave_no_files_behind() {
             running.close().unwrap();
         }
     }
-    let files = storage.paths();
-    assert_eq!(files.iter().filter(|path| !harness::is_index(path)).count(), 1, "{files:?}");
-    assert!(files.len() <= 2, "{files:?}");
+    let journals = |storage: &FaultyStorage| {
+        storage.paths().iter().filter(|path| harness::is_journal(path)).count()
+    };
+    assert_eq!(journals(&storage), 1, "{:?}", storage.paths());
+    Running::open(&storage, settings()).unwrap().close().unwrap();
+    assert_eq!(journals(&storage), 1, "{:?}", storage.paths());
+    assert!(storage.paths().len() <= 2, "an index at most besides: {:?}", storage.paths());
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn with_unsynced_group(settings: &Settings) -> Snapshot {
 }
 
 fn one_file() -> Settings {
-    Settings { journal_file_bytes: 1 << 20, preallocate_bytes: 1 << 16, ..settings() }
+    Settings { journal_file_bytes: 1 << 16, ..settings() }
 }
 
 /// Opens a directory whose newest file is `bytes`; checks what is there, and what is kept beside.

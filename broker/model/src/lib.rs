@@ -22,6 +22,7 @@ mod partitioner;
 mod position;
 mod record;
 mod rfc3339;
+mod space;
 mod span;
 mod topic;
 
@@ -49,4 +50,5 @@ pub use names::{DeploymentName, TopicName};
 pub use partitioner::{murmur2, partition_of_key};
 pub use position::Position;
 pub use record::{Header, Record, RecordRef};
+pub use space::{CommitClass, SpaceLevel};
 pub use topic::{Limit, OnFull, PolicyChange, TopicPolicy};

@@ -5,6 +5,7 @@ use std::io;
 
 use super::contents::Contents;
 use super::random::Random;
+use crate::ahead::AHEAD_PREFIX;
 use crate::storage::SyncSite;
 
 /// Linux's number of an input/output error.
@@ -20,6 +21,13 @@ enum NameChange {
 }
 
 impl NameChange {
+    fn path(&self) -> &str {
+        match self {
+            Self::Folder(path) | Self::Link(path, _) | Self::Unlink(path) => path,
+            Self::Rename { to, .. } => to,
+        }
+    }
+
     /// The folder whose sync makes it durable.
     fn folder(&self) -> &str {
         match self {
@@ -61,6 +69,7 @@ pub(super) struct Disk {
     pub(super) data_syncs_off: bool,
     pub(super) folder_syncs_off: bool,
     pub(super) capacity: Option<u64>,
+    pub(super) renames_refused: bool,
 }
 
 /// What a sync is to do.
@@ -97,6 +106,16 @@ impl Disk {
         self.step().map_err(|_| io::Error::other("the power is off"))
     }
 
+    /// What another thread does to the files that it makes ahead comes between the other operations
+    /// anywhere, so it is not counted.
+    fn step_unless_ahead(&mut self, path: &str) -> io::Result<()> {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        if name.starts_with(AHEAD_PREFIX) {
+            return self.check_power(self.generation);
+        }
+        self.step_whole()
+    }
+
     pub(super) fn syncs(&self) -> u64 {
         self.syncs.values().sum()
     }
@@ -112,8 +131,10 @@ impl Disk {
 
     pub(super) fn power_cut(&mut self, seed: u64) {
         self.restart();
-        let mut random = Random::new(seed);
+        let mut randoms = BTreeMap::new();
         for change in std::mem::take(&mut self.changes) {
+            let path = change.path().to_owned();
+            let random = randoms.entry(path).or_insert_with_key(|path| Random::of(seed, path));
             if random.coin() {
                 self.make_durable(change);
             }
@@ -127,8 +148,8 @@ impl Disk {
         self.names = self.durable_names.clone();
         let linked: BTreeSet<u64> = self.names.values().copied().collect();
         self.files.retain(|inode, _| linked.contains(inode));
-        for file in self.files.values_mut() {
-            file.power_cut(&mut random);
+        for (path, inode) in self.names.clone() {
+            self.file(inode).power_cut(&mut Random::of(seed, &path));
         }
     }
 
@@ -180,7 +201,7 @@ impl Disk {
     }
 
     pub(super) fn create(&mut self, path: &str) -> io::Result<u64> {
-        self.step_whole()?;
+        self.step_unless_ahead(path)?;
         self.check_folder(folder_of(path))?;
         if self.names.contains_key(path) {
             return Err(io::ErrorKind::AlreadyExists.into());
@@ -217,6 +238,9 @@ impl Disk {
     pub(super) fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
         self.step_whole()?;
         let inode = self.find(from)?;
+        if self.renames_refused {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.names.remove(from);
         self.names.insert(to.to_owned(), inode);
         let (from, to) = (from.to_owned(), to.to_owned());
@@ -225,7 +249,7 @@ impl Disk {
     }
 
     pub(super) fn remove(&mut self, path: &str) -> io::Result<()> {
-        self.step_whole()?;
+        self.step_unless_ahead(path)?;
         self.find(path)?;
         self.names.remove(path);
         self.changes.push(NameChange::Unlink(path.to_owned()));
@@ -254,18 +278,18 @@ impl Disk {
     }
 
     fn check_capacity(&self, inode: u64, end: u64) -> io::Result<()> {
-        let used: u64 = self.names.values().map(|inode| self.files[inode].bytes()).sum();
         let more = end.saturating_sub(self.files[&inode].bytes());
-        match self.capacity {
-            Some(capacity) if more > 0 && used + more > capacity => {
-                Err(io::ErrorKind::StorageFull.into())
-            }
-            _ => Ok(()),
-        }
+        if more > self.available() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    pub(super) fn available(&self) -> u64 {
+        let used = self.names.values().map(|inode| self.files[inode].bytes()).sum();
+        self.capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(used))
     }
 
     pub(super) fn preallocate(&mut self, inode: u64, end: u64) -> io::Result<()> {
-        self.step_whole()?;
+        let path = self.names.iter().find(|(_, it)| **it == inode).map(|(path, _)| path.clone());
+        self.step_unless_ahead(path.as_deref().unwrap_or_default())?;
         self.check_capacity(inode, end)?;
         self.file(inode).grow(end);
         Ok(())

@@ -8,6 +8,13 @@ impl Random {
         Self(seed)
     }
 
+    /// The numbers of one path.
+    pub(super) fn of(seed: u64, path: &str) -> Self {
+        let mut random = Self(seed ^ (u64::from(crc32c::crc32c(path.as_bytes())) << 32));
+        random.next();
+        random
+    }
+
     pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

@@ -19,7 +19,8 @@ use logmill_model::{ClusterId, Epoch};
 use super::directory::{JournalFile, SHARD};
 use super::history::{History, Tail};
 use super::placed::Placed;
-use crate::active_file::{ActiveFile, Identity, seal_superseded};
+use crate::active_file::{ActiveFile, Beginning, Identity, seal_superseded};
+use crate::ahead::AheadFile;
 use crate::entry::{ENTRY_HEADER_BYTES, EntryHeader, Kind, Row};
 use crate::file_name::{FOLDER, TORN_SUFFIX};
 use crate::index::EntryPlace;
@@ -32,6 +33,22 @@ use crate::{Error, Settings, index_file};
 
 /// What one write of the torn bytes takes.
 const CHUNK_BYTES: usize = 1024 * 1024;
+
+/// Gives back what the tail has of space and never used, zeros alone: on a disk that is full, the
+/// new file needs it.
+pub(super) fn give_back(storage: &dyn Storage, tail: &Tail) -> Result<(), Error> {
+    if tail.stopped {
+        return Ok(());
+    }
+    let path = &tail.file.path;
+    let end = tail.file.window()?.zeros_from(tail.whole_end)?;
+    let file = storage.open(path).map_err(|error| Error::io("open", path, error))?;
+    let bytes = file.bytes().map_err(|error| Error::io("look at", path, error))?;
+    if end < bytes {
+        file.truncate(end).map_err(|error| Error::io("truncate", path, error))?;
+    }
+    Ok(())
+}
 
 /// Keeps what follows the whole entries of the tail in a file beside it; returns how much it is.
 pub(super) fn keep_torn(storage: &dyn Storage, tail: &Tail) -> Result<u64, Error> {
@@ -74,7 +91,11 @@ pub(super) fn make(
 ) -> Result<Current, Error> {
     let proven = history.proven();
     let first = proven.csn.next();
-    let file = ActiveFile::create(storage, settings, identity, first, Some(first))?;
+    let unproven = history.tail.iter().flat_map(|tail| &tail.unproven);
+    let least = ActiveFile::least_bytes(unproven.map(|placed| u64::from(placed.length)).sum());
+    let ahead = AheadFile::make_first(storage, settings, least)?;
+    let beginning = Beginning { first, supersedes: Some(first) };
+    let file = ActiveFile::begin(storage, ahead, identity, beginning)?;
     let mut current = Current::new(file, proven, visible);
     let mut positions = Vec::new();
     if let Some(tail) = &history.tail {

@@ -71,6 +71,11 @@ impl Storage for DiskStorage {
         self.root.display().to_string()
     }
 
+    fn available(&self) -> io::Result<u64> {
+        let stat = rustix::fs::statvfs(&self.root)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
     fn lock(&self) -> io::Result<Box<dyn StorageLock>> {
         let file = read_write().create(true).truncate(false).open(self.path(LOCK_FILE))?;
         match file.try_lock() {

@@ -31,7 +31,7 @@ pub(crate) fn partition(index: u32) -> PartitionId {
 pub(crate) fn settings() -> Settings {
     Settings {
         journal_file_bytes: 16 * 1024,
-        preallocate_bytes: 16 * 1024,
+        reserve_bytes: 64 * 1024,
         tail_bytes: 0,
         checkpoint_after: Duration::from_secs(3600),
         segment_bytes: 256 * 1024,

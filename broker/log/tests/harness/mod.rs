@@ -54,7 +54,7 @@ pub(crate) fn partitions() -> impl Iterator<Item = PartitionId> {
 pub(crate) fn settings() -> Settings {
     Settings {
         journal_file_bytes: 16 * 1024,
-        preallocate_bytes: 8 * 1024,
+        reserve_bytes: 32 * 1024,
         tail_bytes: 8 * 1024,
         checkpoint_after: Duration::from_secs(3600),
         ..Settings::default()
@@ -345,8 +345,12 @@ pub(crate) fn restored(snapshot: &Snapshot) -> FaultyStorage {
 /// The path of the newest journal file.
 pub(crate) fn newest_file(snapshot: &Snapshot) -> String {
     let epoch = |path: &&String| path.rsplit_once('-').map(|(_, epoch)| epoch.to_owned());
-    let files = snapshot.keys().filter(|path| path.ends_with(".journal"));
+    let files = snapshot.keys().filter(|path| is_journal(path));
     files.max_by_key(|path| (epoch(path), (*path).clone())).unwrap().clone()
+}
+
+pub(crate) fn is_journal(path: &str) -> bool {
+    path.ends_with(".journal")
 }
 
 pub(crate) fn is_index(path: &str) -> bool {
