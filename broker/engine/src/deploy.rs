@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use logmill_model::internal::{CatalogRecord, CursorRecord, DeploymentRecord, VersionRecord};
 use logmill_model::{
-    Counts, DeployRequest, Deployed, DeploymentId, DeploymentName, DeploymentState, LaneId, Offset,
-    PartitionId, Position, Precondition, StartOffset, TopicName, TopicPolicy, World,
+    CommitClass, Counts, DeployRequest, Deployed, DeploymentId, DeploymentName, DeploymentState,
+    LaneId, Offset, PartitionId, Position, Precondition, StartOffset, TopicName, TopicPolicy,
+    World,
 };
 use logmill_wasm::Module;
 
@@ -221,7 +222,11 @@ impl Engine {
                 let record = catalog
                     .deployment(name)
                     .ok_or_else(|| Error::UnknownDeployment(name.clone()))?;
-                let mut change = CatalogChange::default();
+                let class = match state {
+                    DeploymentState::Paused { .. } => CommitClass::Housekeeping,
+                    DeploymentState::Running => CommitClass::Progress,
+                };
+                let mut change = CatalogChange { class, ..CatalogChange::default() };
                 if record.state != state {
                     let record = DeploymentRecord { state: state.clone(), ..(**record).clone() };
                     change.catalog.push(CatalogRecord::Deployment(name.clone(), Some(record)));
@@ -253,7 +258,8 @@ impl Engine {
                 let record = catalog
                     .deployment(name)
                     .ok_or_else(|| Error::UnknownDeployment(name.clone()))?;
-                let mut change = CatalogChange::default();
+                let class = CommitClass::Housekeeping;
+                let mut change = CatalogChange { class, ..CatalogChange::default() };
                 change.catalog.push(CatalogRecord::Deployment(name.clone(), None));
                 for number in catalog.version_numbers(name) {
                     change.catalog.push(CatalogRecord::Version(name.clone(), number, None));

@@ -137,7 +137,10 @@ pub enum Error {
     },
     /// The commit was refused. Nothing of it happened.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(Refusal),
+    /// The disk has no room. Nothing happened; the broker takes work again when there is space.
+    #[error("{}", Refusal::DiskFull)]
+    DiskFull,
     /// What was asked for is damaged on disk.
     #[error(transparent)]
     Corrupt(logmill_log::Error),
@@ -203,6 +206,7 @@ impl Error {
                 | Self::FilterNotReady { .. }
                 | Self::ShuttingDown
                 | Self::TopicFull { .. }
+                | Self::DiskFull
                 | Self::Refused(Refusal::EndMoved { .. })
         )
     }
@@ -211,5 +215,14 @@ impl Error {
     #[must_use]
     pub fn has_no_side_effects(&self) -> bool {
         !matches!(self, Self::Unknown | Self::Log(_) | Self::Io { .. } | Self::Panicked(_))
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::DiskFull => Self::DiskFull,
+            other => Self::Refused(other),
+        }
     }
 }

@@ -13,8 +13,8 @@ use std::time::Duration;
 use logmill_log::StoredBatch;
 use logmill_model::internal::CursorRecord;
 use logmill_model::{
-    Append, Commit, Counts, FailureReason, LaneId, LostOffsets, Offset, Outcome, PartitionId,
-    Precondition, RecordBatch, Refusal,
+    Append, Commit, CommitClass, Counts, FailureReason, LaneId, LostOffsets, Offset, Outcome,
+    PartitionId, Precondition, RecordBatch, Refusal, SpaceLevel,
 };
 use logmill_wasm::Failure;
 use tokio::sync::watch;
@@ -24,7 +24,7 @@ use crate::handler::Handler;
 use crate::limits::{LANE_RETRY_WAIT, READ_BYTES_MAX, RUN_RECORDS_MAX};
 use crate::outputs::{Gathered, TopicMissing};
 use crate::parts::Parts;
-use run::{Context, Ran, Run};
+use run::{Broken, Context, Ran, Run};
 
 /// What a lane is doing, for whoever asks.
 #[derive(Debug, Clone, Default)]
@@ -79,6 +79,8 @@ enum Next {
     Wait(String),
     /// Its next records can't be read.
     Corrupt(String, LostOffsets),
+    /// The disk has no room for a commit of this class; go on when it has.
+    WaitForSpace(CommitClass),
     /// The broker stops.
     End,
 }
@@ -124,6 +126,10 @@ impl Lane {
                         self.report_corrupt(why, lost);
                         self.wait(LANE_RETRY_WAIT).await;
                     }
+                    Next::WaitForSpace(class) => {
+                        self.report(0, Some("disk full".to_owned()));
+                        self.wait_for_space(class).await;
+                    }
                     Next::End => return,
                 },
             }
@@ -162,6 +168,13 @@ impl Lane {
         tokio::select! {
             () = tokio::time::sleep(time) => {}
             // A sender that is gone is a deployment that is gone: the next step stops.
+            _ = self.stop.wait_for(|stop| *stop) => {}
+        }
+    }
+
+    async fn wait_for_space(&mut self, class: CommitClass) {
+        tokio::select! {
+            () = self.parts.wait_for_space(class) => {}
             _ = self.stop.wait_for(|stop| *stop) => {}
         }
     }
@@ -212,6 +225,10 @@ impl Lane {
     }
 
     async fn handle(&mut self) -> Next {
+        let level = self.parts.space_level();
+        if !level.admits(CommitClass::Progress) {
+            return Next::WaitForSpace(CommitClass::Progress);
+        }
         let (from, source) = (self.cursor.next, self.id.source);
         let to = self.parts.log.after_accepted(source, from);
         if to > from {
@@ -232,7 +249,7 @@ impl Lane {
         let records: u64 = batches.iter().map(|stored| u64::from(stored.envelope.records)).sum();
         self.status.lock().unwrap_or_else(PoisonError::into_inner).in_flight =
             records.min(self.records_max as u64);
-        let mut ran = match self.execute(batches).await {
+        let mut ran = match self.execute(batches, level).await {
             Ok(ran) => ran,
             Err(Error::ShuttingDown) => return Next::End,
             Err(error) => return Next::Wait(error.to_string()),
@@ -240,6 +257,7 @@ impl Lane {
         self.handler = ran.handler.take();
         if ran.cursor.next == self.cursor.next && ran.cursor.failed == self.cursor.failed {
             return match ran.broken {
+                Some(Broken::Space) => Next::WaitForSpace(CommitClass::Produce),
                 Some(broken) => Next::Wait(broken.to_string()),
                 None => Next::Go,
             };
@@ -251,7 +269,11 @@ impl Lane {
         }
     }
 
-    async fn execute(&mut self, batches: Vec<StoredBatch>) -> Result<Ran, Error> {
+    async fn execute(
+        &mut self,
+        batches: Vec<StoredBatch>,
+        level: SpaceLevel,
+    ) -> Result<Ran, Error> {
         let run = Run {
             context: Arc::clone(&self.context),
             handler: self.handler.take(),
@@ -259,11 +281,13 @@ impl Lane {
             batches,
             records_max: self.records_max,
             refused: self.refused.take(),
+            level,
         };
         self.parts.pool.run(move || run.execute()).await
     }
 
     async fn commit(&mut self, commit: Commit, cursor: CursorRecord, records: usize) -> Next {
+        let class = commit.class;
         let Ok(outcome) = self.parts.sequencer.commit(commit).await else { return Next::End };
         match outcome {
             Outcome::Committed(_) => {
@@ -273,6 +297,7 @@ impl Lane {
                 Next::Go
             }
             Outcome::Unknown => Next::End,
+            Outcome::Refused(Refusal::DiskFull) => Next::WaitForSpace(class),
             Outcome::Refused(Refusal::TooLarge { .. } | Refusal::TooManyAppends { .. })
                 if records > 1 =>
             {
@@ -335,6 +360,7 @@ fn commit_of(
     ran: &Ran,
 ) -> Result<Commit, TopicMissing> {
     let catalog = parts.views.catalog();
+    let class = if ran.writes.is_empty() { CommitClass::Progress } else { CommitClass::Produce };
     let mut gathered = Gathered::default();
     for (offset, write) in &ran.writes {
         gathered.add(&catalog, write, offset.0)?;
@@ -344,7 +370,7 @@ fn commit_of(
     appends.push(Append::new(PartitionId::CURSORS, cursor));
     let precondition =
         Precondition::Cursor { lane, generation: before.generation, revision: before.revision };
-    Ok(Commit { appends, preconditions: vec![precondition] })
+    Ok(Commit { appends, preconditions: vec![precondition], class })
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use logmill_log::storage::{Storage, SyncSite};
-use logmill_model::{ModuleDescription, ModuleDigest};
+use logmill_model::{CommitClass, ModuleDescription, ModuleDigest};
 use logmill_wasm::{Module, Runtime};
 use sha2::{Digest, Sha256};
 
@@ -37,8 +37,9 @@ impl Engine {
     /// Uploading the same bytes again changes nothing.
     ///
     /// # Errors
-    /// [`Error::ModuleRefused`]; [`Error::Io`] when it can't be kept.
+    /// [`Error::ModuleRefused`]; [`Error::DiskFull`]; [`Error::Io`] when it can't be kept.
     pub async fn upload_module(&self, bytes: Bytes) -> Result<ModuleDescription, Error> {
+        self.parts().check_space(CommitClass::Produce)?;
         let modules = self.shared_modules();
         tokio::task::spawn_blocking(move || {
             let module = modules.compile(&bytes)?;
@@ -151,22 +152,29 @@ impl Modules {
     fn keep(&self, digest: ModuleDigest, bytes: &[u8]) -> Result<(), Error> {
         let _files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let path = path(digest);
-        self.write(&path, bytes).map_err(|source| self.io_error("write", &path, source))
+        let partial = format!("{path}{PARTIAL}");
+        self.write(&path, &partial, bytes).map_err(|source| {
+            // What can't be removed is removed by the next upload or the next start.
+            let _ = self.storage.remove(&partial);
+            match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::DiskFull,
+                _ => self.io_error("write", &path, source),
+            }
+        })
     }
 
-    fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
-        let partial = format!("{path}{PARTIAL}");
-        let file = match self.storage.create(&partial) {
+    fn write(&self, path: &str, partial: &str, bytes: &[u8]) -> io::Result<()> {
+        let file = match self.storage.create(partial) {
             // A write that failed has left it.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                self.storage.remove(&partial)?;
-                self.storage.create(&partial)?
+                self.storage.remove(partial)?;
+                self.storage.create(partial)?
             }
             other => other?,
         };
         file.write_at(&[IoSlice::new(bytes)], 0)?;
         file.sync(SyncSite::MODULE)?;
-        self.storage.rename(&partial, path)?;
+        self.storage.rename(partial, path)?;
         self.storage.sync_folder(FOLDER, SyncSite::MODULES_FOLDER)
     }
 

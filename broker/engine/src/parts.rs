@@ -7,10 +7,10 @@ use std::thread::JoinHandle;
 use logmill_log::{Cleaner, Log, Opened, Recovered, StoredBatch};
 use logmill_model::internal::{CatalogRecord, SegmentsRecord};
 use logmill_model::{
-    Append, Commit, Committed, Offset, Outcome, PartitionId, Precondition, Record, RecordBatch,
-    Refusal,
+    Append, Commit, CommitClass, Committed, Offset, Outcome, PartitionId, Precondition, Record,
+    RecordBatch, Refusal, SpaceLevel,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::Error;
 use crate::catalog::Catalog;
@@ -33,6 +33,8 @@ pub(crate) struct Parts {
     pub(crate) suspects: Suspects,
     /// Told when a policy has changed.
     pub(crate) policies: Notify,
+    /// How much room the disk has, as the journal last told it.
+    space: watch::Receiver<SpaceLevel>,
     /// One catalog change at a time: they are conditional on one another.
     catalog_changes: tokio::sync::Mutex<()>,
 }
@@ -46,6 +48,10 @@ pub(crate) struct CatalogChange {
     /// Records of `_segments` that belong to it.
     pub(crate) segments: Vec<SegmentsRecord>,
     pub(crate) preconditions: Vec<Precondition>,
+    /// [`CommitClass::Produce`] for what adds something. What deletes, and a pause, is
+    /// [`CommitClass::Housekeeping`]: an operator must be able to win space, and to stop what takes
+    /// it, however full the disk is.
+    pub(crate) class: CommitClass,
 }
 
 /// The sequencer's thread, which ends with how the journal was closed.
@@ -72,6 +78,10 @@ impl Parts {
             log.forget(partition);
         }
         let views = Arc::new(Views::new(log.clone(), catalog, cursors));
+        let (level, space) = watch::channel(SpaceLevel::default());
+        journal.watch_space(Box::new(move |now| {
+            level.send_replace(now);
+        }));
         let (sequencer, thread) =
             Sequencer::start(judge, journal, Arc::clone(&views), recovered.epoch, clock.clone())?;
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
@@ -84,9 +94,29 @@ impl Parts {
             clock,
             suspects,
             policies: Notify::new(),
+            space,
             catalog_changes: tokio::sync::Mutex::default(),
         });
         Ok(Started { parts, recovered, cleaner, thread })
+    }
+
+    /// How much room the disk has.
+    pub(crate) fn space_level(&self) -> SpaceLevel {
+        *self.space.borrow()
+    }
+
+    /// Whether a commit of this class is taken in now.
+    pub(crate) fn check_space(&self, class: CommitClass) -> Result<(), Error> {
+        if self.space_level().admits(class) { Ok(()) } else { Err(Error::DiskFull) }
+    }
+
+    /// Waits until a commit of this class is taken in.
+    pub(crate) async fn wait_for_space(&self, class: CommitClass) {
+        let mut space = self.space.clone();
+        // An error is a journal that has ended: there will be no space.
+        if space.wait_for(|level| level.admits(class)).await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Reads batches from `from` on, from memory where they are there.
@@ -146,7 +176,9 @@ impl Parts {
 
 impl CatalogChange {
     fn into_commit(self, end: Offset) -> Result<Commit, Error> {
-        let mut commit = Commit { appends: Vec::new(), preconditions: self.preconditions };
+        let Self { preconditions, class, .. } = &self;
+        let mut commit =
+            Commit { appends: Vec::new(), preconditions: preconditions.clone(), class: *class };
         if !self.catalog.is_empty() {
             let records: Vec<Record> = self.catalog.iter().map(CatalogRecord::encode).collect();
             let append = Append::new(PartitionId::CATALOG, RecordBatch::of(&records)?);

@@ -55,6 +55,9 @@ impl Engine {
         let bytes = batch.bytes().len() as u64;
         let mut commit = Commit::default();
         commit.appends.push(Append::new(target, batch.clone()));
+        // Before it waits for room among commits that may wait for the disk, and before routers work
+        // for nothing.
+        parts.check_space(commit.class)?;
         let routed_max =
             if routers.is_empty() { 0 } else { ROUTE_BYTES_MAX + decompressed_bytes(&batch) };
         // Taken before routing: what waits for its turn is counted, outputs included.

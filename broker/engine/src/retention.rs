@@ -12,7 +12,8 @@ use std::time::Duration;
 use logmill_log::Log;
 use logmill_model::internal::{SegmentsRecord, StartRecord, TopicRecord};
 use logmill_model::{
-    Append, Commit, Offset, OnFull, PartitionId, Record, RecordBatch, Refusal, Timestamp, TopicId,
+    Append, Commit, CommitClass, Offset, OnFull, PartitionId, Record, RecordBatch, Refusal,
+    Timestamp, TopicId,
 };
 use tokio::sync::watch;
 
@@ -162,7 +163,7 @@ fn commit_of(starts: &[(PartitionId, Offset)]) -> Result<Commit, Error> {
     };
     let records: Vec<Record> = starts.iter().map(record).collect();
     let append = Append::new(PartitionId::SEGMENTS, RecordBatch::of(&records)?);
-    Ok(Commit { appends: vec![append], ..Commit::default() })
+    Ok(Commit { appends: vec![append], class: CommitClass::Housekeeping, ..Commit::default() })
 }
 
 #[cfg(test)]

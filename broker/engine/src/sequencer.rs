@@ -132,6 +132,11 @@ impl Thread {
     }
 
     fn take(&mut self, commit: Commit, answer: Answer, permit: OwnedSemaphorePermit) {
+        if !self.journal.space_level().admits(commit.class) {
+            // It rests on no entry, and those before it may wait for space themselves.
+            let _ = answer.send(Outcome::Refused(Refusal::DiskFull));
+            return;
+        }
         let rests_on = self.judge.last_csn();
         let has_room = self.capacity.check(self.judge.catalog(), &commit);
         match has_room.and_then(|()| self.judge.judge(commit, self.clock.now())) {

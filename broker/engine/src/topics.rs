@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use logmill_model::internal::{CatalogRecord, SegmentsRecord, TopicRecord};
 use logmill_model::{
-    DeploymentName, Offset, PartitionDescription, PartitionId, PolicyChange, TopicDescription,
-    TopicId, TopicName, TopicPolicy, limits,
+    CommitClass, DeploymentName, Offset, PartitionDescription, PartitionId, PolicyChange,
+    TopicDescription, TopicId, TopicName, TopicPolicy, limits,
 };
 
 use crate::catalog::Catalog;
@@ -54,7 +54,9 @@ impl Engine {
             .change_catalog(|catalog| {
                 let topic = catalog.topic(name).ok_or_else(|| Error::UnknownTopic(name.clone()))?;
                 let policy = topic.policy.changed(asked)?;
-                let mut change = CatalogChange::default();
+                // Shorter retention is how space is won.
+                let class = CommitClass::Housekeeping;
+                let mut change = CatalogChange { class, ..CatalogChange::default() };
                 if policy != topic.policy {
                     let topic = TopicRecord { policy, ..(**topic).clone() };
                     change.catalog.push(CatalogRecord::Topic(name.clone(), Some(topic)));
@@ -80,7 +82,8 @@ impl Engine {
                 }
                 let segments = self.parts().starts_of(topic);
                 let catalog = vec![CatalogRecord::Topic(name.clone(), None)];
-                Ok((CatalogChange { catalog, segments, ..CatalogChange::default() }, ()))
+                let class = CommitClass::Housekeeping;
+                Ok((CatalogChange { catalog, segments, class, ..CatalogChange::default() }, ()))
             })
             .await
     }

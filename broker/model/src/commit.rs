@@ -1,6 +1,8 @@
 //! The one door: every change of durable state is one [`Commit`], and has one [`Outcome`].
 
-use crate::{Csn, Epoch, LaneId, Offset, PartitionId, ProducerStamp, RecordBatch, Timestamp};
+use crate::{
+    CommitClass, Csn, Epoch, LaneId, Offset, PartitionId, ProducerStamp, RecordBatch, Timestamp,
+};
 
 /// What is to be appended, all or nothing, and what must hold for it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -9,6 +11,8 @@ pub struct Commit {
     pub appends: Vec<Append>,
     /// Judged against all that was sequenced before, durable yet or not.
     pub preconditions: Vec<Precondition>,
+    /// What it is for: whether it is taken in when the disk runs full.
+    pub class: CommitClass,
 }
 
 impl Commit {
@@ -119,6 +123,11 @@ pub enum Refusal {
         /// What it may have.
         max: u64,
     },
+    /// The disk has no room for a commit of this class. Judged before anything else.
+    #[error(
+        "the disk is full: free some on the broker's data directory, or delete a topic; the broker goes on by itself"
+    )]
+    DiskFull,
     /// An append has no records, or is to an internal topic and not of its layout.
     #[error("append to {partition} is not valid: {what}")]
     Invalid {

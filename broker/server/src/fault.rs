@@ -29,6 +29,7 @@ pub(crate) fn of_engine(error: &EngineError) -> Fault {
         EngineError::FilterFailed { .. } => ErrorCode::FilterFailed,
         EngineError::FilterNotReady { .. } => ErrorCode::FilterNotReady,
         EngineError::Refused(refusal) => of_refusal(refusal),
+        EngineError::DiskFull => ErrorCode::DiskFull,
         EngineError::Corrupt(_) | EngineError::StandsStill(_) => ErrorCode::Corrupt,
         EngineError::Unknown => ErrorCode::Unknown,
         EngineError::Unreadable { .. } => ErrorCode::Corrupt,
@@ -56,6 +57,7 @@ fn of_refusal(refusal: &Refusal) -> ErrorCode {
         Refusal::Full { .. } => ErrorCode::TopicFull,
         Refusal::EndMoved { .. } | Refusal::StaleCursor(_) => ErrorCode::Overloaded,
         Refusal::TooLarge { .. } | Refusal::TooManyAppends { .. } => ErrorCode::BatchTooLarge,
+        Refusal::DiskFull => ErrorCode::DiskFull,
         Refusal::Invalid { .. } => ErrorCode::BadRequest,
     }
 }

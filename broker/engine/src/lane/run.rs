@@ -10,8 +10,8 @@ use logmill_log::StoredBatch;
 use logmill_model::internal::{CursorRecord, FailedAttempts};
 use logmill_model::limits::BATCH_BYTES_MAX;
 use logmill_model::{
-    BatchBuilder, Compression, DeadLetter, FailureReason, LogLevel, Message, ModuleDigest, Offset,
-    Record, RecordBatch, Source, Timestamp, TopicName, Verdict,
+    BatchBuilder, CommitClass, Compression, DeadLetter, FailureReason, LogLevel, Message,
+    ModuleDigest, Offset, Record, RecordBatch, Source, SpaceLevel, Timestamp, TopicName, Verdict,
 };
 use logmill_wasm::{CallContext, Failure};
 use tokio::sync::Semaphore;
@@ -52,6 +52,9 @@ pub(crate) struct Run {
     pub(crate) records_max: usize,
     /// What the first record's outputs were refused for when they were committed.
     pub(crate) refused: Option<Failure>,
+    /// Where the disk has no room for outputs and dead letters, the run ends before the first record
+    /// that has some.
+    pub(crate) level: SpaceLevel,
 }
 
 /// What a run came to.
@@ -75,6 +78,8 @@ pub(crate) enum Broken {
     Init(Failure),
     #[error("the batch at offset {0} can't be read: {1}")]
     Batch(Offset, logmill_model::Error),
+    #[error("disk full")]
+    Space,
 }
 
 struct Call<'a> {
@@ -87,7 +92,7 @@ struct Call<'a> {
 impl Run {
     /// Handles the records.
     pub(crate) fn execute(self) -> Ran {
-        let Self { context, handler, mut cursor, batches, records_max, mut refused } = self;
+        let Self { context, handler, mut cursor, batches, records_max, mut refused, level } = self;
         cursor.revision += 1;
         let mut ran = Ran { handler, cursor, writes: Vec::new(), records: 0, broken: None };
         let (started, mut bytes, mut decompressed) = (Instant::now(), 0, 0);
@@ -107,7 +112,14 @@ impl Run {
                 }
                 let call = Call { offset, stored, record, now: context.clock.now() };
                 let written = ran.writes.len();
+                let before = (!level.admits(CommitClass::Produce)).then(|| ran.cursor.clone());
                 if !ran.handle(&context, &call, refused.take()) {
+                    return ran;
+                }
+                if let Some(before) = before
+                    && ran.writes.len() > written
+                {
+                    ran.take_back(before, written);
                     return ran;
                 }
                 bytes += ran.writes[written..]
@@ -136,6 +148,14 @@ impl Run {
 }
 
 impl Ran {
+    /// As if the last record had not been handled: it will be again, at no cost to it.
+    fn take_back(&mut self, cursor: CursorRecord, writes: usize) {
+        self.cursor = cursor;
+        self.writes.truncate(writes);
+        self.records -= 1;
+        self.broken = Some(Broken::Space);
+    }
+
     /// Handles one record; false when the run ends with it.
     fn handle(&mut self, context: &Context, call: &Call<'_>, refused: Option<Failure>) -> bool {
         let before = self.cursor.failed.take();

@@ -20,6 +20,7 @@ fn first_topic(id: u64) -> Commit {
     Commit {
         appends: vec![Append::new(partition, RecordBatch::of([&record]).unwrap())],
         preconditions: vec![Precondition::EndOffset { partition, end }],
+        ..Commit::default()
     }
 }
 

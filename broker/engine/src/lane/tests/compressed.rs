@@ -66,6 +66,7 @@ async fn a_run_holds_a_bounded_part_of_what_batches_decompress_to() {
         batches,
         records_max: RUN_RECORDS_MAX,
         refused: None,
+        level: SpaceLevel::Normal,
     }
     .execute();
     assert!(ran.broken.is_none());

@@ -56,6 +56,7 @@ fn cursor(revision: u64, condition: u64) -> Commit {
             RecordBatch::of([&record.encode(lane())]).unwrap(),
         )],
         preconditions: vec![Precondition::Cursor { lane: lane(), generation, revision: condition }],
+        ..Commit::default()
     }
 }
 
