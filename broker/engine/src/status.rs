@@ -1,7 +1,7 @@
 //! The broker at a glance: what one asks at 3 a.m.
 
 use logmill_log::Hole;
-use logmill_model::{BrokerStatus, CorruptOffsets, CorruptPlace};
+use logmill_model::{BrokerStatus, CorruptOffsets, CorruptPlace, SpaceLevel};
 
 use crate::Engine;
 
@@ -17,6 +17,7 @@ impl Engine {
             uptime_ms: u64::try_from(self.uptime().as_millis()).unwrap_or(u64::MAX),
             journal_bytes: stats.journal_bytes,
             disk_free_bytes: self.disk_free_bytes(),
+            disk_level: self.space_level(),
             durable_csn: self.durable_csn().0,
             clock_jump: self.options().clock.jump(),
             corrupt: self.corrupt(),
@@ -49,9 +50,15 @@ impl Engine {
         self.parts().log.corrupt().into_iter().map(place).collect()
     }
 
-    /// What the data directory's filesystem has left for this process; 0 when it does not say.
-    fn disk_free_bytes(&self) -> u64 {
-        rustix::fs::statvfs(&self.options().data_dir)
-            .map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
+    /// What the data directory's file system has left for this process; 0 when it does not say.
+    #[must_use]
+    pub fn disk_free_bytes(&self) -> u64 {
+        self.options().storage.available().unwrap_or(0)
+    }
+
+    /// How much room the disk has, and with that, what is taken in.
+    #[must_use]
+    pub fn space_level(&self) -> SpaceLevel {
+        self.parts().space_level()
     }
 }

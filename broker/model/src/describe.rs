@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Backoff, Counts, Csn, DeploymentName, DeploymentSettings, LogLevel, ModuleDigest, ModuleLimits,
-    Offset, OutputGrant, Position, Timestamp, TopicName, TopicPolicy, Unrouted, World,
+    Offset, OutputGrant, Position, SpaceLevel, Timestamp, TopicName, TopicPolicy, Unrouted, World,
 };
 
 /// A topic.
@@ -355,6 +355,9 @@ pub struct BrokerStatus {
     pub journal_bytes: u64,
     /// Bytes free on the disk of its data directory.
     pub disk_free_bytes: u64,
+    /// Whether that is enough, and what is refused when it is not.
+    #[serde(default)]
+    pub disk_level: SpaceLevel,
     /// The newest durable commit.
     pub durable_csn: u64,
     /// The jump of the wall clock that the broker does not believe, if there is one.

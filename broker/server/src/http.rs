@@ -12,6 +12,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::serve::Listener;
+use logmill_model::SpaceLevel;
 use tokio::io::{self, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -21,8 +22,8 @@ use crate::{limits, metrics};
 
 /// What the side door is asked for.
 pub(crate) trait Monitored: Send + Sync + 'static {
-    /// Whether the broker can be used; else why not.
-    fn ready(&self) -> Result<(), String>;
+    /// Whether the broker can be used, with how much room on its disk; else why not.
+    fn ready(&self) -> Result<SpaceLevel, String>;
     /// Brings metrics up to date that are not recorded where they happen.
     fn refresh_metrics(&self);
 }
@@ -56,7 +57,9 @@ pub(crate) async fn serve(
 
 async fn readyz(State(shared): State<Shared>) -> (StatusCode, String) {
     match shared.ready() {
-        Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
+        Ok(SpaceLevel::Normal) => (StatusCode::OK, "ready\n".to_owned()),
+        // Consumers read on, so it is in service.
+        Ok(level) => (StatusCode::OK, format!("ready; the disk is {}\n", level.as_str())),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")),
     }
 }
@@ -157,8 +160,12 @@ mod tests {
     struct Recovering(AtomicBool);
 
     impl Monitored for Recovering {
-        fn ready(&self) -> Result<(), String> {
-            if self.0.load(Ordering::SeqCst) { Err("recovering".to_owned()) } else { Ok(()) }
+        fn ready(&self) -> Result<SpaceLevel, String> {
+            if self.0.load(Ordering::SeqCst) {
+                Err("recovering".to_owned())
+            } else {
+                Ok(SpaceLevel::Normal)
+            }
         }
 
         fn refresh_metrics(&self) {

@@ -40,6 +40,8 @@ const CLEANER_FILES: &str = "logmill_cleaner_removed_files_total";
 const CLEANER_SEGMENTS: &str = "logmill_cleaner_segments_total";
 const CLEANER_WON: &str = "logmill_cleaner_won_bytes_total";
 const CLEANER_BACKLOG: &str = "logmill_cleaner_backlog_bytes";
+const DISK_FREE_BYTES: &str = "logmill_disk_free_bytes";
+const DISK_LEVEL: &str = "logmill_disk_level";
 
 /// From 100 µs to 10 s: a local ack at the low end, a struggling disk at the high one.
 const SECONDS_BUCKETS: [f64; 15] =
@@ -92,6 +94,12 @@ fn describe() {
     describe_counter!(CLEANER_SEGMENTS, "Segments that cleaning has made.");
     describe_counter!(CLEANER_WON, Unit::Bytes, "Bytes that cleaning has won back.");
     describe_gauge!(CLEANER_BACKLOG, Unit::Bytes, "Bytes that cleaning could win back.");
+    describe_gauge!(JOURNAL_BYTES, Unit::Bytes, "Bytes of the journal's files.");
+    describe_gauge!(DISK_FREE_BYTES, Unit::Bytes, "Bytes free on the disk of the data directory.");
+    describe_gauge!(
+        DISK_LEVEL,
+        "0: there is room; 1: full, no records are taken in; 2: only what frees space is."
+    );
 }
 
 /// Folds histograms from time to time, so that what nobody scrapes does not pile up. Never ends.
@@ -120,6 +128,8 @@ pub(crate) fn poll(engine: &Engine) {
     counter!(CLEANER_SEGMENTS).absolute(cleaner.segments);
     counter!(CLEANER_WON).absolute(cleaner.bytes_won);
     gauge!(CLEANER_BACKLOG).set(cleaner.backlog_bytes as f64);
+    gauge!(DISK_FREE_BYTES).set(engine.disk_free_bytes() as f64);
+    gauge!(DISK_LEVEL).set(f64::from(engine.space_level() as u8));
 }
 
 /// Counts up while it lives.

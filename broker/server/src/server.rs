@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use logmill_engine::{Engine, Options};
+use logmill_model::SpaceLevel;
 use quinn::{Endpoint, VarInt};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -56,11 +57,13 @@ struct State {
 }
 
 impl Monitored for State {
-    fn ready(&self) -> Result<(), String> {
+    fn ready(&self) -> Result<SpaceLevel, String> {
         if *self.stopping.borrow() {
             return Err("the broker is shutting down".to_owned());
         }
-        self.engine.get().ok_or_else(|| "the log is being recovered".to_owned())?.ready()
+        let engine = self.engine.get().ok_or_else(|| "the log is being recovered".to_owned())?;
+        engine.ready()?;
+        Ok(engine.space_level())
     }
 
     fn refresh_metrics(&self) {

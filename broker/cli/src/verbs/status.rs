@@ -2,7 +2,7 @@
 
 use logmill_model::{
     BrokerStatus, CorruptOffsets, CorruptPlace, DeploymentDescription, DeploymentStatus, LaneState,
-    TopicName, World,
+    SpaceLevel, TopicName, World,
 };
 use serde::Serialize;
 
@@ -63,6 +63,15 @@ fn show(output: &mut Output, report: &Report<'_>) -> Result<(), Failure> {
         shown_bytes(status.disk_free_bytes),
         status.durable_csn
     ))?;
+    match status.disk_level {
+        SpaceLevel::Normal => {}
+        SpaceLevel::Full => output.text(
+            "disk: full: no records, outputs or dead letters are taken in; free some space, or delete a topic, and it goes on by itself",
+        )?,
+        SpaceLevel::Critical => output.text(
+            "disk: critical: only what frees space is taken in; free some space, or delete a topic, and it goes on by itself",
+        )?,
+    }
     output
         .text(format_args!("lag {}, open dead letters {}", report.lag, report.open_dead_letters))?;
     if let Some(jump) = &status.clock_jump {

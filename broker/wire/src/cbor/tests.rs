@@ -4,7 +4,7 @@ use logmill_model::{
     BrokerStatus, Counts, DeployRequest, DeploymentDescription, DeploymentSettings,
     DeploymentStatus, Epoch, LaneDescription, LaneState, Limit, LogLevel, LostOffsets,
     ModuleDescription, ModuleDigest, ModuleLimits, ModuleLogLine, Offset, OnFull, OutputGrant,
-    PartitionDescription, PolicyChange, Position, ShardId, StartOffset, Timestamp,
+    PartitionDescription, PolicyChange, Position, ShardId, SpaceLevel, StartOffset, Timestamp,
     TopicDescription, TopicPolicy, Unrouted, World,
 };
 use proptest::prelude::*;
@@ -143,6 +143,7 @@ fn every_response_comes_back() {
         uptime_ms: 2,
         journal_bytes: 3,
         disk_free_bytes: u64::MAX,
+        disk_level: SpaceLevel::Critical,
         durable_csn: 5,
         corrupt: Vec::new(),
         backup: Some(logmill_model::BackupProgress { done_bytes: 1, total_bytes: 2 }),

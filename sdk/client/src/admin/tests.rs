@@ -1,6 +1,8 @@
 //! Tests of control requests and uploads.
 
-use logmill_model::{Limit, LogLevel, ModuleDigest, Offset, PartitionDescription, Timestamp};
+use logmill_model::{
+    Limit, LogLevel, ModuleDigest, Offset, PartitionDescription, SpaceLevel, Timestamp,
+};
 use logmill_wire::Fault;
 
 use super::*;
@@ -78,6 +80,7 @@ fn status() -> BrokerStatus {
         uptime_ms: 2,
         journal_bytes: 3,
         disk_free_bytes: 4,
+        disk_level: SpaceLevel::Full,
         durable_csn: 5,
         clock_jump: None,
         corrupt: Vec::new(),
