@@ -56,12 +56,9 @@ impl Data {
 }
 
 /// Settings of a broker that belongs to this command: on loopback, and on ports of its own choice.
-pub(crate) fn private_settings(data: &Data) -> Result<Settings, Failure> {
-    let config = Config {
-        listen: ([127, 0, 0, 1], 0).into(),
-        http: ([127, 0, 0, 1], 0).into(),
-        ..Config::new(data.path())
-    };
+pub(crate) fn private_settings(config: Config) -> Result<Settings, Failure> {
+    let config =
+        Config { listen: ([127, 0, 0, 1], 0).into(), http: ([127, 0, 0, 1], 0).into(), ..config };
     Ok(Settings::check(config).map_err(anyhow::Error::from)?)
 }
 
@@ -81,6 +78,11 @@ pub(crate) async fn start(
 ) -> Result<Server, Failure> {
     let data_dir = settings.data().to_owned();
     logmill_server::create_data_directory(&data_dir).map_err(anyhow::Error::from)?;
+    let log = logmill_log::Settings {
+        journal_file_bytes: settings.journal_file_bytes(),
+        reserve_bytes: settings.reserve_bytes(),
+        ..logmill_log::Settings::default()
+    };
     let storage = DiskStorage::open(&data_dir)
         .with_context(|| format!("can't use the data directory {}", data_dir.display()))?;
     let options = Options {
@@ -91,7 +93,7 @@ pub(crate) async fn start(
         compile_apart: true,
         clock: Clock::machine(),
         retention_interval: settings.retention_interval(),
-        log: logmill_log::Settings::default(),
+        log,
     };
     Ok(logmill_server::serve(settings, options).await.map_err(anyhow::Error::from)?)
 }

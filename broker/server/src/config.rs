@@ -69,6 +69,16 @@ pub struct Config {
     pub network_memory: ByteSize,
     /// How often retention looks for records that topics don't keep, in milliseconds. Default 1000.
     pub retention_interval_ms: u64,
+    /// The size of a journal file, such as `128MiB`; between 1 MiB and 1 GiB. Default 128 MiB. Its
+    /// space is taken in advance, and that of two more, so a broker at rest takes three times this
+    /// of the disk. Larger files are begun less often; smaller ones are freed sooner by retention.
+    /// Memory does not depend on it.
+    pub journal_file_bytes: ByteSize,
+    /// How much of the disk is left free, so that a broker on a full disk can still win space back:
+    /// it rewrites before it removes. Between 64 MiB and 1 TiB. Default 128 MiB. With less than this
+    /// and a journal file free, the disk counts as full: no records are taken in until there is
+    /// space.
+    pub reserve_bytes: ByteSize,
 }
 
 /// What flags say; what is None was not said.
@@ -101,6 +111,8 @@ pub struct Settings {
     pub(crate) window_bytes: usize,
     pub(crate) produce_bytes: usize,
     retention_interval: Duration,
+    journal_file_bytes: u64,
+    reserve_bytes: u64,
 }
 
 /// Where the certificate comes from.
@@ -183,6 +195,12 @@ impl Settings {
             let min = ByteSize::b(2 * least as u64).to_string();
             return Err(Error::TooSmall { key: "network_memory", min });
         }
+        for (key, value, range) in [
+            ("journal_file_bytes", config.journal_file_bytes, limits::JOURNAL_FILE_BYTES),
+            ("reserve_bytes", config.reserve_bytes, limits::RESERVE_BYTES),
+        ] {
+            check_range(key, value, range)?;
+        }
         Ok(Self {
             data: config.data,
             listen: config.listen,
@@ -194,6 +212,8 @@ impl Settings {
             window_bytes: half,
             produce_bytes: half,
             retention_interval: Duration::from_millis(config.retention_interval_ms),
+            journal_file_bytes: config.journal_file_bytes.as_u64(),
+            reserve_bytes: config.reserve_bytes.as_u64(),
         })
     }
 
@@ -214,6 +234,32 @@ impl Settings {
     pub fn retention_interval(&self) -> Duration {
         self.retention_interval
     }
+
+    /// The size of a journal file, in bytes.
+    #[must_use]
+    pub fn journal_file_bytes(&self) -> u64 {
+        self.journal_file_bytes
+    }
+
+    /// How much of the disk is left free, in bytes.
+    #[must_use]
+    pub fn reserve_bytes(&self) -> u64 {
+        self.reserve_bytes
+    }
+}
+
+fn check_range(
+    key: &'static str,
+    value: ByteSize,
+    (least, most): (ByteSize, ByteSize),
+) -> Result<(), Error> {
+    if value < least {
+        return Err(Error::TooSmall { key, min: least.to_string() });
+    }
+    if value > most {
+        return Err(Error::TooLarge { key, max: most.to_string() });
+    }
+    Ok(())
 }
 
 impl Config {
@@ -227,6 +273,8 @@ impl Config {
             connections_max,
             network_memory,
             retention_interval_ms,
+            journal_file_bytes,
+            reserve_bytes,
         } = Defaults::default();
         Self {
             data,
@@ -239,6 +287,8 @@ impl Config {
             connections_max,
             network_memory,
             retention_interval_ms,
+            journal_file_bytes,
+            reserve_bytes,
         }
     }
 }
@@ -252,6 +302,8 @@ struct Defaults {
     connections_max: u32,
     network_memory: ByteSize,
     retention_interval_ms: u64,
+    journal_file_bytes: ByteSize,
+    reserve_bytes: ByteSize,
 }
 
 impl Default for Defaults {
@@ -263,6 +315,8 @@ impl Default for Defaults {
             connections_max: 1024,
             network_memory: ByteSize::mib(512),
             retention_interval_ms: 1000,
+            journal_file_bytes: ByteSize::mib(128),
+            reserve_bytes: ByteSize::mib(128),
         }
     }
 }

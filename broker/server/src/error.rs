@@ -33,6 +33,14 @@ pub enum Error {
         /// The least that works.
         min: String,
     },
+    /// A setting is above what can work.
+    #[error("{key} is too large; set it to {max} or less")]
+    TooLarge {
+        /// The setting.
+        key: &'static str,
+        /// The most that works.
+        max: String,
+    },
     /// A file could not be read or written.
     #[error("could not {verb} {path}: {cause}", path = path.display())]
     File {

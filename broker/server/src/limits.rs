@@ -3,7 +3,13 @@
 
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use logmill_model::limits::BATCH_BYTES_MAX;
+
+/// The least and the most that a journal file may have.
+pub(crate) const JOURNAL_FILE_BYTES: (ByteSize, ByteSize) = (ByteSize::mib(1), ByteSize::gib(1));
+/// The least and the most of the disk that may be left free. Commits in flight may need the least.
+pub(crate) const RESERVE_BYTES: (ByteSize, ByteSize) = (ByteSize::mib(64), ByteSize::tib(1));
 
 /// From the first packet to an accepted hello. Who has not said hello by then is a stranger who
 /// holds a place.

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use bytesize::ByteSize;
 use logmill_client::{Client, ConnectOptions, ConnectionFile};
-use logmill_server::Server;
+use logmill_server::{Config, Server};
 
 use crate::broker::{self, Data, MissingTopics, Stop};
 use crate::connection_file::Announcement;
@@ -16,6 +17,9 @@ use crate::project::Target;
 use crate::{Failure, Session};
 
 use development::Development;
+
+/// Small, since a journal takes the space of three files at least, and this disk is a laptop's.
+const JOURNAL_FILE_BYTES: ByteSize = ByteSize::mib(32);
 
 /// Run a broker for development, and a project on it
 ///
@@ -41,7 +45,9 @@ impl Args {
         refuse_second(&here).await?;
         let mut stop = Stop::on_signals()?;
         let data = Data::of(self.data, "logmill-dev-")?;
-        let settings = broker::private_settings(&data)?;
+        let journal_file_bytes = JOURNAL_FILE_BYTES;
+        let settings =
+            broker::private_settings(Config { journal_file_bytes, ..Config::new(data.path()) })?;
         let server = broker::start(settings, MissingTopics::Create, &session.hooks).await?;
         let announced = Announcement::in_project(&here, server.connection())?;
         let done = work(session, &server, &data, target, &mut stop).await;

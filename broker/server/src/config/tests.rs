@@ -27,6 +27,7 @@ fn the_defaults_are_the_documented_ones() {
     assert!(settings.create_topics());
     assert_eq!(settings.connections_max, 1024);
     assert_eq!(settings.window_bytes + settings.produce_bytes, 512 << 20);
+    assert_eq!((settings.journal_file_bytes(), settings.reserve_bytes()), (128 << 20, 128 << 20));
     assert_eq!((settings.certificate, settings.tokens), (Certificate::Made, Tokens::Made));
 }
 
@@ -70,6 +71,17 @@ fn what_is_wrong_is_named_with_its_place() {
             &["create_topics", "LOGMILL_CREATE_TOPICS"],
         ),
         ("data = \"d\"\nconnections_max = 0", &[], &["connections_max"]),
+        (
+            "data = \"d\"\njournal_file_bytes = \"1000KiB\"",
+            &[],
+            &["journal_file_bytes", "1.0 MiB or more"],
+        ),
+        (
+            "data = \"d\"",
+            &[("LOGMILL_JOURNAL_FILE_BYTES", "2GiB")],
+            &["journal_file_bytes", "1.0 GiB or less"],
+        ),
+        ("data = \"d\"\nreserve_bytes = \"1MiB\"", &[], &["reserve_bytes", "64.0 MiB or more"]),
         ("data = \"d\"\nnetwork_memory = \"1MiB\"", &[], &["network_memory", "256.0 MiB"]),
     ] {
         let text = load(toml, variables, &Flags::default()).unwrap_err();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use logmill_client::{Client, ConnectOptions, ConnectionFile, Error};
 use logmill_model::TopicName;
-use logmill_server::Server;
+use logmill_server::{Config, Server};
 
 use super::machine::{file_system_of, is_memory};
 use crate::broker::{self, Data, MissingTopics};
@@ -40,7 +40,7 @@ impl Target {
     }
 
     async fn start(session: &Session, data: Data) -> Result<Self, Failure> {
-        let settings = broker::private_settings(&data)?;
+        let settings = broker::private_settings(Config::new(data.path()))?;
         let server = broker::start(settings, MissingTopics::Refuse, &session.hooks).await?;
         let options = broker::options_of(&server)?.client_name(CLIENT);
         Ok(Self { options, data: Ok(data.path()), own: Some((server, data)) })
