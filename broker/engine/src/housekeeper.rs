@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use logmill_log::{Cleaned, Cleaner, Job, Policies, Report, Settings, Throttle};
 use logmill_model::internal::SegmentsRecord;
-use logmill_model::{Append, Commit, PartitionId, Record, RecordBatch};
+use logmill_model::{Append, Commit, CommitClass, PartitionId, Record, RecordBatch, SpaceLevel};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -145,8 +145,12 @@ impl Housekeeper {
         (turn, Some(cleaner))
     }
 
-    /// The further behind, the faster: so the backlog is bounded, whatever is produced.
+    /// The further behind, the faster: so the backlog is bounded, whatever is produced. On a full
+    /// disk nobody is there to be spared.
     fn pace(&self, backlog_bytes: u64) -> u64 {
+        if self.parts.space_level() != SpaceLevel::Normal {
+            return u64::MAX;
+        }
         let segments_behind = backlog_bytes / self.segment_bytes;
         self.bytes_per_second.saturating_mul(1 + segments_behind / 4)
     }
@@ -217,5 +221,6 @@ fn commit_of(records: &[SegmentsRecord]) -> Result<Option<Commit>, Error> {
     }
     let records: Vec<Record> = records.iter().map(SegmentsRecord::encode).collect();
     let append = Append::new(PartitionId::SEGMENTS, RecordBatch::of(&records)?);
-    Ok(Some(Commit { appends: vec![append], ..Commit::default() }))
+    let class = CommitClass::Housekeeping;
+    Ok(Some(Commit { appends: vec![append], class, ..Commit::default() }))
 }
