@@ -1,10 +1,10 @@
 //! A copy of the log as of one moment, made while the log is written to.
 //!
-//! [`Log::cut`] pins the files that hold all entries up to the newest durable one; the cleaner can
-//! replace them meanwhile, but they stay until the cut is dropped. [`Cut::copy_to`] copies them into
-//! another storage and verifies every entry on the way. The copy of the file that is being written
-//! ends with the cut's entry, and with the seal of a log that was closed: so a broker opens the
-//! copy as it opens its own directory after a shutdown.
+//! [`Log::cut`](crate::Log::cut) pins the files that hold all entries up to the newest durable one;
+//! the cleaner can replace them meanwhile, but they stay until the cut is dropped.
+//! [`Cut::copy_to`] copies them into another storage and verifies every entry on the way. The copy
+//! of the file that is being written ends with the cut's entry, and with the seal of a log that was
+//! closed: so a broker opens the copy as it opens its own directory after a shutdown.
 //!
 //! While a target is being filled it holds the file [`INCOMPLETE`], and no log opens there.
 //! **So a target is always a whole backup, or is known not to be one.** A file that is there
