@@ -45,7 +45,7 @@ async fn a_rotten_byte_costs_its_batch_and_can_be_accepted() {
     let broker = Broker::start_on(PROGRAM, &data).await;
     let read = broker.logmill(&["consume", "t"]).await.refused(1, "read on from 2");
     assert!(read.stdout.contains("first") && !read.stdout.contains("last"), "{}", read.stdout);
-    assert!(read.stderr.starts_with("corrupt: "), "{}", read.stderr);
+    assert!(read.stderr.starts_with("error: corrupt: "), "{}", read.stderr);
     let read = broker.logmill(&["consume", "t", "--from", "2"]).await.ok();
     assert!(read.stdout.contains("last"), "{}", read.stdout);
     broker.logmill(&["produce", "t", "more"]).await.ok();
