@@ -158,7 +158,7 @@ async fn the_space_of_what_retention_has_taken_comes_back() {
     drop(engine);
     storage.restart();
     let again = open(&storage, &modules).await;
-    let partition = again.topic(&topic()).unwrap().partitions[0].clone();
+    let partition = again.topic(&topic()).unwrap().partitions[0];
     assert!(partition.start > Offset(300) && partition.end == Offset(400), "{partition:?}");
     again.shutdown().await.unwrap();
 }
