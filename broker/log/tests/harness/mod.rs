@@ -16,11 +16,10 @@ use std::time::{Duration, Instant};
 use logmill_log::faulty::FaultyStorage;
 use logmill_log::storage::Storage;
 use logmill_log::{
-    Durability, Error, Journal, Log, NewEntry, Opened, Recovered, Settings, StoredBatch, open,
+    Cleaner, Durability, Error, Journal, Log, NewEntry, Opened, Recovered, Settings, StoredBatch,
+    open,
 };
-use logmill_model::{
-    Compression, Csn, Envelope, Offset, PartitionId, Record, RecordBatch, Timestamp, TopicId,
-};
+use logmill_model::{Csn, Envelope, Offset, PartitionId, Record, RecordBatch, Timestamp, TopicId};
 
 /// How many partitions a history writes to.
 const PARTITIONS: u32 = 5;
@@ -115,7 +114,7 @@ pub(crate) fn stored(
         bytes: u32::try_from(batch.bytes().len()).unwrap(),
         crc: batch.crc(),
         rewritten: false,
-        compression: Compression::None,
+        compression: batch.compression(),
         hops: 0,
     };
     StoredBatch { partition, envelope, batch }
@@ -154,6 +153,7 @@ fn expected(last: Csn) -> (BTreeMap<PartitionId, Vec<StoredBatch>>, Ends) {
 pub(crate) struct Running {
     pub(crate) log: Log,
     pub(crate) journal: Option<Journal>,
+    pub(crate) cleaner: Cleaner,
     pub(crate) recovered: Recovered,
     pub(crate) ends: Ends,
     pub(crate) next: Csn,
@@ -169,14 +169,14 @@ impl Running {
     }
 
     pub(crate) fn open_on(storage: Arc<dyn Storage>, settings: Settings) -> Result<Self, Error> {
-        let Opened { log, journal, recovered, .. } = open(storage, settings)?;
+        let Opened { log, journal, cleaner, recovered } = open(storage, settings)?;
         partitions().for_each(|partition| log.expect(partition));
         let ends = log.partitions().into_iter().map(|(partition, _, end)| (partition, end));
         let ends = ends.collect();
         let next = recovered.last_csn.next();
         let (tell, told) = sync_channel(100_000);
         let (journal, seen) = (Some(journal), Arc::default());
-        Ok(Self { log, journal, recovered, ends, next, tell, told, seen })
+        Ok(Self { log, journal, cleaner, recovered, ends, next, tell, told, seen })
     }
 
     /// Appends the next commit; it is not durable yet.
