@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, ChildStdin};
+use tokio::sync::watch;
 
 use crate::{DieAt, Program, Ran, lifeline, mortal_storage, within};
 
@@ -108,6 +109,8 @@ pub struct Broker {
     child: Child,
     lifeline: Option<ChildStdin>,
     stderr: Arc<Mutex<VecDeque<String>>>,
+    /// Whether its stderr has ended, which is when it has.
+    ended: watch::Receiver<bool>,
     connection: ConnectionFile,
 }
 
@@ -145,7 +148,12 @@ impl Broker {
         let stdout = child.stdout.take().expect("stdout is a pipe");
         let stderr = Arc::new(Mutex::new(VecDeque::new()));
         let errors = child.stderr.take().expect("stderr is a pipe");
-        let captured = tokio::spawn(capture(errors, Arc::clone(&stderr)));
+        let (end, ended) = watch::channel(false);
+        let capturing = capture(errors, Arc::clone(&stderr));
+        let captured = tokio::spawn(async move {
+            capturing.await;
+            end.send_replace(true);
+        });
         let ready = async {
             let mut lines = BufReader::new(stdout).lines();
             while let Some(line) = lines.next_line().await.unwrap() {
@@ -163,7 +171,7 @@ impl Broker {
         }
         let connection = ConnectionFile::load(&setup.data.path().join("connection.json")).unwrap();
         let lifeline = child.stdin.take();
-        Ok(Self { program, data: setup.data, child, lifeline, stderr, connection })
+        Ok(Self { program, data: setup.data, child, lifeline, stderr, ended, connection })
     }
 
     /// Starts one and kills it before this much time has passed, ready or not.
@@ -268,18 +276,24 @@ impl Broker {
         self.data.clone()
     }
 
+    /// Waits until it has ended.
+    pub async fn died(&self) {
+        // An error: whoever would tell is gone, and so is the broker.
+        let _ = self.ended.clone().wait_for(|ended| *ended).await;
+    }
+
     /// `kill -9`, unless it has killed itself at the step that its setup names; tells whether it
     /// had.
     ///
     /// # Panics
     /// When it has ended in another way.
     pub async fn kill_or_killed(mut self) -> bool {
-        let Some(status) = self.child.try_wait().unwrap() else {
-            self.child.kill().await.unwrap();
-            return false;
-        };
+        // An error: it has ended.
+        let _ = self.child.start_kill();
+        let status = self.child.wait().await.unwrap();
         assert!(status.signal() == Some(Signal::KILL.as_raw()), "{status}: {}", self.stderr());
-        true
+        within("its stderr is read", self.died()).await;
+        self.stderr().contains(mortal_storage::LAST_WORDS)
     }
 
     /// Asks it to end, as a supervisor does, and tells how it did and how long that took.

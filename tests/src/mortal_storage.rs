@@ -10,6 +10,9 @@ use logmill_log::storage::{Storage, StorageFile, StorageLock, SyncSite};
 /// The environment variable that arms it. It is read by the tests' own program alone.
 pub const VARIABLE: &str = "HARNESS_DIE_AT";
 
+/// What it says on stderr at the end, followed by the step.
+pub const LAST_WORDS: &str = "killed at";
+
 /// What is done to a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
@@ -109,7 +112,7 @@ impl Steps {
 }
 
 fn die(step: Step, path: &str) -> ! {
-    eprintln!("killed at: {step:?} {path}");
+    eprintln!("{LAST_WORDS}: {step:?} {path}");
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     loop {
         // The signal is on its way.
