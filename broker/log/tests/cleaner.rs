@@ -52,6 +52,37 @@ fn files_of_which_nothing_is_needed_are_dropped_as_they_are() {
     again.check().unwrap();
 }
 
+/// The start after a crash says that it goes on behind the last entry, whether that file's seal has
+/// reached the disk or not; when what it says it in is cleaned away, that still holds.
+#[test]
+fn a_file_without_its_seal_is_whole_when_what_followed_was_cleaned() {
+    for dropped in [false, true] {
+        let storage = FaultyStorage::new();
+        let mut broker = opened(&storage);
+        // The first file has what stays, and nothing of that is in the files behind it.
+        (0..12).for_each(|_| broker.append_value(partition(2), 1000).unwrap());
+        while journals(&storage) < 2 {
+            broker.append_value(partition(0), 400).unwrap();
+        }
+        mixed(&mut broker, 200);
+        broker.trim_all(partition(0));
+        if dropped {
+            broker.trim_all(partition(1));
+        }
+        broker.clean().unwrap();
+        assert!(dropped || segments(&storage) == 1);
+        let history = reopened(&storage, broker);
+        let first = files_in(&storage, "journal/", ".journal").remove(0);
+        let bytes = storage.contents(&first).unwrap();
+        storage.set_contents(&first, &bytes[..bytes.len() - 64]);
+        storage.erase(&first.replace(".journal", ".index"));
+        let again = Broker::open(&storage, settings(), history).unwrap();
+        again.check().unwrap();
+        // It has its seal again.
+        assert!(storage.contents(&first).unwrap().len() >= bytes.len());
+    }
+}
+
 fn reopened(storage: &FaultyStorage, broker: Broker) -> History {
     let history = broker.stop();
     storage.restart();

@@ -16,7 +16,7 @@ use logmill_model::internal::{
 use super::directory::JournalFile;
 use super::plan::Live;
 use crate::Error;
-use crate::file_header::FileKind;
+use crate::file_header::{FileHeader, FileKind};
 use crate::file_name::file_name;
 
 /// The files of the log.
@@ -114,18 +114,27 @@ impl Judge {
         let mut set = self.set;
         set.dead.extend(self.segments.into_values().map(|file| file.path));
         set.live.reverse();
-        // A newer file may replace only the end of what is still there before it.
-        let follows: Vec<Option<Csn>> =
-            set.live.iter().map(|it| it.file.header.supersedes).collect();
-        let nexts = follows.into_iter().skip(1).chain([None]);
-        for (live, next) in set.live.iter_mut().zip(nexts) {
-            let before = |until: Csn| Csn(until.0.saturating_sub(1));
-            let is_here = |until: &Csn| {
-                let last = before(*until);
-                next == Some(*until) && !set.removed.contains(CsnRange { first: last, last })
+        let mut next = None;
+        for live in set.live.iter_mut().rev() {
+            let header = &live.file.header;
+            live.until = match next {
+                Some(next) if header.kind == FileKind::Journal => until(live, next, &set.removed),
+                _ => None,
             };
-            live.until = live.until.filter(is_here);
+            next = Some(live.file.header);
         }
         set
     }
+}
+
+/// Up to where a journal file is read that `next` follows, if something has replaced what lies
+/// behind that: the next file replaces its end; or what followed was removed or is in a segment, and
+/// all before it was durable by then. The file's own seal need not be: a crash may have kept it
+/// from the disk, and the start after that, which went on behind it, said so in a file that is gone.
+fn until(live: &Live, next: FileHeader, removed: &RemovedRecord) -> Option<Csn> {
+    let begins = removed.ranges().iter().map(|range| range.first);
+    let removed = begins.filter(|it| *it > live.file.header.first && *it < next.first).min();
+    let replaced = live.until.filter(|until| next.supersedes == Some(*until));
+    let cleaned = (next.kind == FileKind::Segment).then_some(next.first);
+    removed.or(replaced).or(cleaned)
 }
