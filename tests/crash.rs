@@ -13,6 +13,7 @@ mod crash {
     mod producers;
     mod routers;
     mod steps;
+    mod sweep;
 }
 
 const PROGRAM: logmill_tests::Program =

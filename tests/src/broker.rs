@@ -276,6 +276,14 @@ impl Broker {
         self.data.clone()
     }
 
+    /// From now on it counts the steps at one of which it is to die.
+    ///
+    /// # Panics
+    /// When the file that says so can't be made.
+    pub fn arm(&self) {
+        std::fs::write(self.data.path().join(mortal_storage::ARMED), "").unwrap();
+    }
+
     /// Waits until it has ended.
     pub async fn died(&self) {
         // An error: whoever would tell is gone, and so is the broker.
@@ -286,14 +294,24 @@ impl Broker {
     /// had.
     ///
     /// # Panics
-    /// When it has ended in another way.
+    /// When it has failed.
     pub async fn kill_or_killed(mut self) -> bool {
         // An error: it has ended.
         let _ = self.child.start_kill();
         let status = self.child.wait().await.unwrap();
-        assert!(status.signal() == Some(Signal::KILL.as_raw()), "{status}: {}", self.stderr());
         within("its stderr is read", self.died()).await;
+        let is_killed = status.signal() == Some(Signal::KILL.as_raw());
+        assert!(is_killed || status.success(), "{status}: {}", self.stderr());
         self.stderr().contains(mortal_storage::LAST_WORDS)
+    }
+
+    /// Asks it to end, as a supervisor does.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn ask_to_end(&self) {
+        let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        rustix::process::kill_process(id.expect("it runs"), Signal::TERM).unwrap();
     }
 
     /// Asks it to end, as a supervisor does, and tells how it did and how long that took.
@@ -301,9 +319,8 @@ impl Broker {
     /// # Panics
     /// When it does not.
     pub async fn terminate(mut self) -> (ExitStatus, Duration, DataDir) {
-        let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let started = Instant::now();
-        rustix::process::kill_process(id.expect("it runs"), Signal::TERM).unwrap();
+        self.ask_to_end();
         let status = within("it ends", self.child.wait()).await.unwrap();
         (status, started.elapsed(), self.data.clone())
     }

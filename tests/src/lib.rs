@@ -29,7 +29,7 @@ pub use chance::{Chance, rounds};
 pub use deadline::{DEADLINE, until, within};
 pub use guests::{example, guest, python_guest, repository};
 pub use http::get;
-pub use mortal_storage::{DieAt, Step};
+pub use mortal_storage::{CountFrom, DieAt, Step};
 pub use program::{Program, Ran};
 pub use raw::{RawConnection, RawStream, encoded};
 pub use records::{read_all, record, text};

@@ -2,6 +2,7 @@
 //! in this way a real process dies between any two steps of what it does on its disk.
 
 use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -48,6 +49,15 @@ const NAMES: [(Step, &str); 9] = [
     (Step::Sync, "sync"),
 ];
 
+/// When steps are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CountFrom {
+    /// From the start on.
+    Start,
+    /// As soon as the test has said so, by [`Broker::arm`](crate::Broker::arm).
+    Armed,
+}
+
 /// The end: instead of the `nth` such step on a path that begins so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DieAt {
@@ -57,22 +67,29 @@ pub struct DieAt {
     pub path: String,
     /// Counted from 1.
     pub nth: u64,
+    /// When the count begins.
+    pub from: CountFrom,
 }
+
+/// The file in the data directory by which the test says that steps count.
+pub const ARMED: &str = "armed";
 
 impl DieAt {
     /// The value of the variable.
     #[must_use]
     pub fn to_variable(&self) -> String {
         let name = NAMES.iter().find(|(step, _)| *step == self.step).map_or("", |(_, name)| name);
-        format!("{name} {} {}", self.nth, self.path)
+        let from = if self.from == CountFrom::Start { "start" } else { ARMED };
+        format!("{name} {} {from} {}", self.nth, self.path)
     }
 
     fn of_variable(text: &str) -> Option<Self> {
-        let mut words = text.splitn(3, ' ');
+        let mut words = text.splitn(4, ' ');
         let name = words.next()?;
         let step = NAMES.iter().find(|(_, it)| *it == name)?.0;
         let nth = words.next()?.parse().ok()?;
-        Some(Self { step, nth, path: words.next()?.to_owned() })
+        let from = if words.next()? == ARMED { CountFrom::Armed } else { CountFrom::Start };
+        Some(Self { step, nth, from, path: words.next()?.to_owned() })
     }
 }
 
@@ -84,23 +101,26 @@ impl DieAt {
 pub fn wrap(storage: Arc<dyn Storage>) -> Arc<dyn Storage> {
     let Ok(text) = std::env::var(VARIABLE) else { return storage };
     let die_at = DieAt::of_variable(&text).expect("the step to die at is well-formed");
-    let steps = Arc::new(Steps { die_at, met: AtomicU64::new(0) });
+    let armed = Path::new(&storage.place()).join(ARMED);
+    let steps = Arc::new(Steps { die_at, armed, met: AtomicU64::new(0) });
     Arc::new(MortalStorage { storage, steps })
 }
 
 #[derive(Debug)]
 struct Steps {
     die_at: DieAt,
+    armed: PathBuf,
     met: AtomicU64,
 }
 
 impl Steps {
     /// Whether this is the step to die at.
     fn is_last(&self, step: Step, path: &str) -> bool {
-        let DieAt { step: chosen, path: prefix, nth } = &self.die_at;
+        let DieAt { step: chosen, path: prefix, nth, from } = &self.die_at;
         let any = matches!(chosen, Step::Any | Step::AnyTorn);
         (any || *chosen == step)
             && path.starts_with(prefix.as_str())
+            && (*from == CountFrom::Start || self.armed.exists())
             && self.met.fetch_add(1, Ordering::Relaxed) + 1 == *nth
     }
 
@@ -229,16 +249,18 @@ mod tests {
     #[test]
     fn the_step_to_die_at_survives_the_environment() {
         for (step, _) in NAMES {
-            let die_at = DieAt { step, path: "journal/ahead 1".to_owned(), nth: 17 };
+            let die_at =
+                DieAt { step, path: "journal/ahead 1".to_owned(), nth: 17, from: CountFrom::Armed };
             assert_eq!(DieAt::of_variable(&die_at.to_variable()), Some(die_at));
         }
-        assert_eq!(DieAt::of_variable("nonsense 1 journal/"), None);
+        assert_eq!(DieAt::of_variable("nonsense 1 start journal/"), None);
     }
 
     #[test]
     fn steps_are_counted_where_they_are_meant() {
-        let die_at = DieAt { step: Step::Sync, path: "journal/".to_owned(), nth: 2 };
-        let steps = Steps { die_at, met: AtomicU64::new(0) };
+        let path = "journal/".to_owned();
+        let die_at = DieAt { step: Step::Sync, path, nth: 2, from: CountFrom::Start };
+        let steps = Steps { die_at, armed: PathBuf::new(), met: AtomicU64::new(0) };
         assert!(!steps.is_last(Step::Sync, "journal/a"));
         assert!(!steps.is_last(Step::Write, "journal/a"));
         assert!(!steps.is_last(Step::Sync, "segments/a"));
