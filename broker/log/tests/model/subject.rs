@@ -307,6 +307,9 @@ impl Subject {
 
     /// Everything is there, and reads in steps of any size.
     fn read_all(&mut self) -> Result<(), Complaint> {
+        if let Some(hole) = self.running.log.corrupt().first() {
+            return Err(format!("it takes this for corrupt: {hole:?}"));
+        }
         self.see_ends(true)?;
         for id in self.reference.partitions() {
             let (start, end) = (self.reference.start(id), self.reference.end(id));
