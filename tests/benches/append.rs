@@ -121,19 +121,18 @@ impl Ratios {
         took
     }
 
-    fn tell(&mut self, name: &str) {
+    fn tell(&self, name: &str) {
         if self.of_batches.is_empty() {
             // Another bench was asked for.
             return;
         }
         let mut out = std::io::stdout().lock();
         for (what, values) in [
-            ("of the disk, a batch and an fdatasync each", &mut self.of_batches),
-            ("of the disk, as much to an fdatasync as the log", &mut self.of_syncs),
-            ("KiB to an fdatasync", &mut self.sync_bytes),
+            ("of the disk, a batch and an fdatasync each", &self.of_batches),
+            ("of the disk, as much to an fdatasync as the log", &self.of_syncs),
+            ("KiB to an fdatasync", &self.sync_bytes),
         ] {
-            values.sort_by(f64::total_cmp);
-            let [low, middle, high] = [0, values.len() / 2, values.len() - 1].map(|it| values[it]);
+            let [middle, low, high] = measure::middle(values);
             writeln!(out, "{name}: {middle:.2} ({low:.2} to {high:.2}) {what}").unwrap();
         }
         writeln!(out).unwrap();
@@ -150,7 +149,7 @@ fn bench_log(criterion: &mut Criterion, batch: &RecordBatch, name: &str, in_flig
     group.bench_function(name, |bencher| {
         bencher.iter_custom(|batches| {
             let folder = measure::folder(env!("CARGO_TARGET_TMPDIR"));
-            let log = OpenLog::new(folder.path(), PARTITIONS as usize);
+            let (log, _) = OpenLog::new(folder.path(), PARTITIONS);
             let mut door = LogDoor { log, batch, in_flight };
             ratios.sample(&mut door, batch.bytes(), batches)
         });

@@ -1,6 +1,7 @@
 //! What the benches share: a place on a disk, batches, the disk alone, the log and the engine
 //! without a network.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -11,10 +12,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use logmill_engine::{Engine, Options};
 use logmill_log::storage::DiskStorage;
-use logmill_log::{Durability, Journal, Log, NewEntry, Opened, Settings, StoredBatch};
+use logmill_log::{Cleaner, Durability, Journal, Log, NewEntry, Opened, Settings, StoredBatch};
 use logmill_model::{
-    Compression, Csn, Envelope, Offset, PartitionId, Record, RecordBatch, Timestamp, TopicId,
-    TopicName, TopicPolicy,
+    Csn, Envelope, Offset, PartitionId, Record, RecordBatch, Timestamp, TopicId, TopicName,
+    TopicPolicy,
 };
 use rustix::fs::{Advice, FallocateFlags};
 use tempfile::TempDir;
@@ -35,6 +36,17 @@ const STEP_BYTES: u64 = 16 << 20;
 pub fn setting(name: &str, otherwise: u64) -> u64 {
     let text = std::env::var(name).ok();
     text.map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+}
+
+/// The middle one, the lowest and the highest of these.
+///
+/// # Panics
+/// When there are none.
+#[must_use]
+pub fn middle(values: &[f64]) -> [f64; 3] {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    [sorted[sorted.len() / 2], sorted[0], sorted[sorted.len() - 1]]
 }
 
 /// A folder for one measurement, on the disk of `LOGMILL_BENCH_DIR` or else of the build's files.
@@ -124,8 +136,8 @@ pub struct OpenLog {
     pub log: Log,
     journal: Journal,
     next: Csn,
-    /// The end of each partition, in batches.
-    ends: Vec<u64>,
+    partitions: u32,
+    ends: HashMap<PartitionId, Offset>,
     done: (SyncSender<()>, Receiver<()>),
 }
 
@@ -133,31 +145,51 @@ pub struct OpenLog {
 const IN_FLIGHT_MAX: usize = 4096;
 
 impl OpenLog {
-    /// Opens the log of a folder that holds none yet, for so many partitions.
+    /// Opens the log of a folder that holds none yet, for so many partitions; and its cleaner.
     ///
     /// # Panics
     /// When it can't be opened.
     #[must_use]
-    pub fn new(folder: &Path, partitions: usize) -> Self {
+    pub fn new(folder: &Path, partitions: u32) -> (Self, Cleaner) {
         let storage = Arc::new(DiskStorage::create(folder).unwrap());
-        let opened = logmill_log::open(storage, Settings::default());
-        let Opened { log, journal, recovered, .. } = opened.unwrap();
-        let (next, ends) = (recovered.last_csn.next(), vec![0; partitions]);
-        Self { log, journal, next, ends, done: sync_channel(IN_FLIGHT_MAX) }
+        let opened = logmill_log::open(storage, Settings::default()).unwrap();
+        let Opened { log, journal, cleaner, recovered } = opened;
+        let (next, done) = (recovered.last_csn.next(), sync_channel(IN_FLIGHT_MAX));
+        (Self { log, journal, next, partitions, ends: HashMap::new(), done }, cleaner)
+    }
+
+    /// A partition by its number.
+    #[must_use]
+    pub fn partition(number: u32) -> PartitionId {
+        PartitionId::new(TopicId(100), number)
     }
 
     /// Appends the batch so many times, to the partitions in turn, with at most so many that are not
     /// durable; returns when all are. Each is an entry of its own.
+    pub fn append(&mut self, batch: &RecordBatch, times: u64, in_flight: u64) -> Duration {
+        self.append_and(batch, times, in_flight, &mut |_| {})
+    }
+
+    /// The same, and does something else between each two.
     ///
     /// # Panics
     /// When one is not made durable.
-    pub fn append(&mut self, batch: &RecordBatch, times: u64, in_flight: u64) -> Duration {
+    pub fn append_and(
+        &mut self,
+        batch: &RecordBatch,
+        times: u64,
+        in_flight: u64,
+        between: &mut dyn FnMut(&mut Self),
+    ) -> Duration {
         let started = Instant::now();
         for number in 0..times {
             if number >= in_flight {
                 self.done.1.recv().unwrap();
             }
-            self.append_one(batch);
+            let turn = u32::try_from(number % u64::from(self.partitions)).unwrap();
+            let done = self.done.0.clone();
+            self.commit(Self::partition(turn), batch.clone(), done);
+            between(self);
         }
         for _ in 0..times.min(in_flight) {
             self.done.1.recv().unwrap();
@@ -165,12 +197,15 @@ impl OpenLog {
         started.elapsed()
     }
 
-    fn append_one(&mut self, batch: &RecordBatch) {
-        let partitions = self.ends.len() as u64;
-        let (turn, csn, time) = (self.next.0 % partitions, self.next, Timestamp(self.next.0));
-        let end = &mut self.ends[usize::try_from(turn).unwrap()];
+    /// Appends an entry; tells when it is durable.
+    ///
+    /// # Panics
+    /// When it is not made durable.
+    pub fn commit(&mut self, partition: PartitionId, batch: RecordBatch, done: SyncSender<()>) {
+        let (csn, time) = (self.next, Timestamp(self.next.0));
+        let end = self.ends.entry(partition).or_default();
         let envelope = Envelope {
-            base_offset: Offset(*end),
+            base_offset: *end,
             append_ts: time,
             csn,
             producer: None,
@@ -179,13 +214,11 @@ impl OpenLog {
             bytes: u32::try_from(batch.bytes().len()).unwrap(),
             crc: batch.crc(),
             rewritten: false,
-            compression: Compression::None,
+            compression: batch.compression(),
             hops: 0,
         };
-        *end = envelope.end_offset().0;
-        let partition = PartitionId { topic: TopicId(100), index: u32::try_from(turn).unwrap() };
-        let appends = vec![StoredBatch { partition, envelope, batch: batch.clone() }];
-        let done = self.done.0.clone();
+        *end = envelope.end_offset();
+        let appends = vec![StoredBatch { partition, envelope, batch }];
         let completion = Box::new(move |durability| {
             assert_eq!(durability, Durability::Durable);
             done.send(()).unwrap();
