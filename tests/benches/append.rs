@@ -112,8 +112,8 @@ impl Ratios {
                 disk.write(&chunk, chunks as u64).mul_f64(bytes / (chunks * sync_bytes as f64));
             left -= turn;
         }
-        // Smaller ones are criterion's warm-up.
-        if batches >= turn(door.in_flight()) {
+        // Smaller ones are criterion's warm-up, and hardly a group is full in them.
+        if batches >= 2 * door.in_flight() {
             self.of_batches.push(by_batches.as_secs_f64() / took.as_secs_f64());
             self.of_syncs.push(by_syncs.as_secs_f64() / took.as_secs_f64());
             self.sync_bytes.push(mean_sync(before, door.stats()) as f64 / 1024.0);
@@ -186,7 +186,7 @@ fn group<'a>(
 ) -> criterion::BenchmarkGroup<'a, criterion::measurement::WallTime> {
     let mut group = criterion.benchmark_group("append");
     group.sampling_mode(SamplingMode::Flat).sample_size(10);
-    group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(10));
+    group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(20));
     group.throughput(Throughput::Bytes(batch.bytes().len() as u64));
     group
 }
