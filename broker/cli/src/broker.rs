@@ -81,6 +81,8 @@ pub(crate) async fn start(
     let log = logmill_log::Settings {
         journal_file_bytes: settings.journal_file_bytes(),
         reserve_bytes: settings.reserve_bytes(),
+        segment_bytes: settings.segment_bytes(),
+        cleaner_bytes_per_second: settings.cleaner_bytes_per_second(),
         ..logmill_log::Settings::default()
     };
     let storage = DiskStorage::open(&data_dir)

@@ -152,7 +152,7 @@ impl Housekeeper {
             return u64::MAX;
         }
         let segments_behind = backlog_bytes / self.segment_bytes;
-        self.bytes_per_second.saturating_mul(1 + segments_behind / 4)
+        self.bytes_per_second.saturating_mul(1 + segments_behind)
     }
 
     async fn commit(&self, cleaner: &mut Cleaner, cleaned: Cleaned, begin: Instant) -> Turn {

@@ -79,6 +79,14 @@ pub struct Config {
     /// and a journal file free, the disk counts as full: no records are taken in until there is
     /// space.
     pub reserve_bytes: ByteSize,
+    /// The most that one segment holds when the cleaner makes it of several journal files, such as
+    /// `512MiB`; between 1 MiB and 1 GiB. Default 512 MiB. Larger ones are fewer files; each needs as
+    /// much of the disk while it is made.
+    pub segment_bytes: ByteSize,
+    /// How much the cleaner reads and writes in a second while it keeps up, such as `64MiB`; at least
+    /// 1 MiB. Default 64 MiB. It goes faster the further it is behind. Less leaves more of the disk to
+    /// producers and readers, and more of it taken by what nobody needs.
+    pub cleaner_bytes_per_second: ByteSize,
 }
 
 /// What flags say; what is None was not said.
@@ -113,6 +121,8 @@ pub struct Settings {
     retention_interval: Duration,
     journal_file_bytes: u64,
     reserve_bytes: u64,
+    segment_bytes: u64,
+    cleaner_bytes_per_second: u64,
 }
 
 /// Where the certificate comes from.
@@ -198,6 +208,8 @@ impl Settings {
         for (key, value, range) in [
             ("journal_file_bytes", config.journal_file_bytes, limits::JOURNAL_FILE_BYTES),
             ("reserve_bytes", config.reserve_bytes, limits::RESERVE_BYTES),
+            ("segment_bytes", config.segment_bytes, limits::SEGMENT_BYTES),
+            ("cleaner_bytes_per_second", config.cleaner_bytes_per_second, limits::CLEANER_PACE),
         ] {
             check_range(key, value, range)?;
         }
@@ -214,6 +226,8 @@ impl Settings {
             retention_interval: Duration::from_millis(config.retention_interval_ms),
             journal_file_bytes: config.journal_file_bytes.as_u64(),
             reserve_bytes: config.reserve_bytes.as_u64(),
+            segment_bytes: config.segment_bytes.as_u64(),
+            cleaner_bytes_per_second: config.cleaner_bytes_per_second.as_u64(),
         })
     }
 
@@ -246,6 +260,18 @@ impl Settings {
     pub fn reserve_bytes(&self) -> u64 {
         self.reserve_bytes
     }
+
+    /// The most that one segment holds, in bytes.
+    #[must_use]
+    pub fn segment_bytes(&self) -> u64 {
+        self.segment_bytes
+    }
+
+    /// How much the cleaner reads and writes in a second while it keeps up.
+    #[must_use]
+    pub fn cleaner_bytes_per_second(&self) -> u64 {
+        self.cleaner_bytes_per_second
+    }
 }
 
 fn check_range(
@@ -275,6 +301,8 @@ impl Config {
             retention_interval_ms,
             journal_file_bytes,
             reserve_bytes,
+            segment_bytes,
+            cleaner_bytes_per_second,
         } = Defaults::default();
         Self {
             data,
@@ -289,6 +317,8 @@ impl Config {
             retention_interval_ms,
             journal_file_bytes,
             reserve_bytes,
+            segment_bytes,
+            cleaner_bytes_per_second,
         }
     }
 }
@@ -304,6 +334,8 @@ struct Defaults {
     retention_interval_ms: u64,
     journal_file_bytes: ByteSize,
     reserve_bytes: ByteSize,
+    segment_bytes: ByteSize,
+    cleaner_bytes_per_second: ByteSize,
 }
 
 impl Default for Defaults {
@@ -317,6 +349,8 @@ impl Default for Defaults {
             retention_interval_ms: 1000,
             journal_file_bytes: ByteSize::mib(128),
             reserve_bytes: ByteSize::mib(128),
+            segment_bytes: ByteSize::mib(512),
+            cleaner_bytes_per_second: ByteSize::mib(64),
         }
     }
 }

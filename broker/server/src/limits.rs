@@ -10,6 +10,10 @@ use logmill_model::limits::BATCH_BYTES_MAX;
 pub(crate) const JOURNAL_FILE_BYTES: (ByteSize, ByteSize) = (ByteSize::mib(1), ByteSize::gib(1));
 /// The least and the most of the disk that may be left free. Commits in flight may need the least.
 pub(crate) const RESERVE_BYTES: (ByteSize, ByteSize) = (ByteSize::mib(64), ByteSize::tib(1));
+/// The least and the most that a segment may hold.
+pub(crate) const SEGMENT_BYTES: (ByteSize, ByteSize) = (ByteSize::mib(1), ByteSize::gib(1));
+/// The least and the most that the cleaner may read and write in a second.
+pub(crate) const CLEANER_PACE: (ByteSize, ByteSize) = (ByteSize::mib(1), ByteSize::tib(1));
 
 /// From the first packet to an accepted hello. Who has not said hello by then is a stranger who
 /// holds a place.

@@ -97,6 +97,10 @@ impl Judge {
 
     fn add_segment(&mut self, name: String, segment: &SegmentRecord) -> Result<(), Error> {
         let SegmentRecord { first, last, .. } = *segment;
+        if self.is_replaced(first) {
+            // A newer one stands for it, though the record that says so is lost.
+            return Ok(());
+        }
         let Some(file) = self.segments.remove(&name) else {
             return Err(Error::SegmentMissing { file: name, first, last });
         };

@@ -28,6 +28,8 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(settings.connections_max, 1024);
     assert_eq!(settings.window_bytes + settings.produce_bytes, 512 << 20);
     assert_eq!((settings.journal_file_bytes(), settings.reserve_bytes()), (128 << 20, 128 << 20));
+    assert_eq!(settings.segment_bytes(), 512 << 20);
+    assert_eq!(settings.cleaner_bytes_per_second(), 64 << 20);
     assert_eq!((settings.certificate, settings.tokens), (Certificate::Made, Tokens::Made));
 }
 
@@ -61,6 +63,7 @@ fn what_is_wrong_is_named_with_its_place() {
         ("", &[][..], &["data"][..]),
         ("data = \"d\"\nlisten_on = 1", &[], &["listen_on", "server.toml"]),
         ("data = \"d\"\nlisten = \"localhost:1\"", &[], &["listen", "server.toml"]),
+        ("data = \"d\"\nsegment_bytes = \"2GiB\"", &[], &["segment_bytes", "1.0 GiB or less"]),
         ("data = \"d\"\nnetwork_memory = \"many\"", &[], &["network_memory"]),
         ("data = \"d\"\n[tls]\ncert = \"x\"", &[], &["tls"]),
         ("data = ", &[], &["server.toml"]),
