@@ -129,6 +129,10 @@ fn a_header_that_lies_is_refused() {
             let refused = decompressed(&forged(compression, header, records));
             assert!(matches!(refused, Err(Error::Batch { .. })), "{header:?}: {refused:?}");
         }
+        for seen_at_once in [[0, 2, length], [3, 1, length], [65_537, 65_536, u32::MAX >> 12]] {
+            let refused = checked(&forged(compression, seen_at_once, records));
+            assert!(matches!(refused, Err(Error::Batch { .. })), "before decompressing");
+        }
         for claimed in [u32::try_from(MAX).unwrap(), u32::MAX] {
             let refused = checked(&forged(compression, [3, 2, claimed], records));
             assert!(matches!(refused, Err(Error::BatchTooLarge { .. })), "before decompressing");
