@@ -123,6 +123,7 @@ pub fn open(storage: Arc<dyn Storage>, settings: Settings) -> Result<Opened, Err
             last_csn = recovered.last_csn.0,
             superseded_entries = recovered.superseded_entries,
             torn_bytes,
+            scanned_files = recovered.scanned_files,
             "the last broker did not close its journal; what was not proven durable was written again"
         );
     }
