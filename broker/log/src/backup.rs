@@ -25,6 +25,7 @@ use crate::sealed::FileSnapshot;
 use crate::storage::Storage;
 use crate::visible::Visible;
 
+pub(crate) use copy::PART_SUFFIX;
 pub use target::{INCOMPLETE, MANIFEST, Target};
 
 /// How often the files are looked at again when they changed in between.

@@ -88,8 +88,7 @@ pub struct Recovered {
 /// changed on disk; [`Error::Io`], [`Error::Sync`].
 pub fn open(storage: Arc<dyn Storage>, settings: Settings) -> Result<Opened, Error> {
     let lock = own(&*storage)?;
-    begin_life(&*storage)?;
-    make_folders(&*storage)?;
+    refuse_half_backup(&*storage)?;
     let Directory { files, headless, segments, blank, stray_indexes, epoch } =
         Directory::read(&storage)?;
     let cluster = files.first().map(|file| file.header.cluster);
@@ -100,6 +99,8 @@ pub fn open(storage: Arc<dyn Storage>, settings: Settings) -> Result<Opened, Err
     let history = History::read(set.live, plan.headless, &set.removed, &visible)?;
 
     // All is judged; from here on, the directory changes.
+    begin_life(&*storage)?;
+    make_folders(&*storage)?;
     ahead::clear(&*storage)?;
     let torn_bytes = match &history.tail {
         Some(tail) => {
@@ -192,13 +193,18 @@ fn recovered(identity: Identity, history: &History, torn_bytes: u64) -> Recovere
     }
 }
 
-/// A backup is opened only when it is whole, and is a backup no more from then on: else a later
-/// backup could be written over what a broker has added.
-fn begin_life(storage: &dyn Storage) -> Result<(), Error> {
+/// A backup is opened only when it is whole.
+fn refuse_half_backup(storage: &dyn Storage) -> Result<(), Error> {
     let failed = |error| Error::io("look for", backup::INCOMPLETE, error);
     if backup::is_incomplete(storage).map_err(failed)? {
         return Err(Error::IncompleteBackup { place: storage.place() });
     }
+    Ok(())
+}
+
+/// A backup that is opened is a backup no more: else a later one could be written over what a
+/// broker has added.
+fn begin_life(storage: &dyn Storage) -> Result<(), Error> {
     match storage.remove(backup::MANIFEST) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(Error::io("remove", backup::MANIFEST, error))

@@ -201,11 +201,17 @@ fn files_that_are_not_of_this_journal_are_refused_by_their_name() {
     renamed.insert(name.to_owned(), file);
     assert!(matches!(refusal(&renamed), Error::Foreign { path, .. } if path == name));
 
-    let mut named = snapshot;
-    named.insert("journal/old.journal".to_owned(), Vec::new());
-    assert!(
-        matches!(refusal(&named), Error::Foreign { path, .. } if path == "journal/old.journal")
-    );
+    for name in
+        ["journal/old.journal", "journal/notes.txt", "segments/1.segment", "segments/core.123"]
+    {
+        let mut named = snapshot.clone();
+        named.insert(name.to_owned(), b"not of a broker".to_vec());
+        let Error::Foreign { path, .. } = refusal(&named) else { panic!("{name}") };
+        assert_eq!(path, name);
+    }
+    let mut hidden = snapshot;
+    hidden.insert("journal/.nfs0001".to_owned(), b"of the file system".to_vec());
+    Running::open(&restored(&hidden), settings()).unwrap().check().unwrap();
 }
 
 /// Somebody puts back a file as it was before a recovery cut it: the newer file stands.

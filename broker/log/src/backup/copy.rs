@@ -17,7 +17,7 @@ use crate::storage::{Storage, StorageFile, SyncSite};
 use crate::window::{CHUNK_BYTES, Window};
 
 /// What the name of a file ends with until it is whole.
-pub(super) const PART_SUFFIX: &str = ".part";
+pub(crate) const PART_SUFFIX: &str = ".part";
 
 /// Copies a sealed file; returns its length.
 pub(super) fn sealed(

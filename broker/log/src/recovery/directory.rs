@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use logmill_model::{Csn, Epoch, ShardId};
 
+use crate::ahead::AHEAD_PREFIX;
+use crate::backup::PART_SUFFIX;
 use crate::entry::ENTRY_HEADER_BYTES;
 use crate::file_header::{
     DecodedFileHeader, FILE_HEADER_BYTES, FORMAT_VERSION, FileHeader, FileKind,
 };
 use crate::file_name::{
-    FOLDER, FileName, INDEX_SUFFIX, SEGMENT_FOLDER, SEGMENT_SUFFIX, SUFFIX, SegmentName, index_path,
+    FOLDER, FileName, INDEX_SUFFIX, SEGMENT_FOLDER, SEGMENT_SUFFIX, SUFFIX, SegmentName,
+    TORN_SUFFIX, index_path,
 };
 use crate::index::{Point, PointsPlace, Summary};
 use crate::storage::{Storage, StorageFile};
@@ -101,6 +104,7 @@ pub(super) struct Directory {
 impl Directory {
     pub(super) fn read(storage: &Arc<dyn Storage>) -> Result<Self, Error> {
         let listed = list(&**storage, FOLDER)?;
+        check_names(FOLDER, &listed, is_of_journal)?;
         let names = names(&listed)?;
         let epoch = names.last().map_or(Epoch::ZERO, |name| name.epoch);
         let mut directory = Self {
@@ -130,6 +134,7 @@ impl Directory {
 
     fn read_segments(&mut self, storage: &Arc<dyn Storage>) -> Result<(), Error> {
         let listed = list(&**storage, SEGMENT_FOLDER)?;
+        check_names(SEGMENT_FOLDER, &listed, is_of_segments)?;
         let names = segment_names(&listed)?;
         let paths = names.iter().map(|name| name.path());
         self.stray_indexes.extend(stray_indexes(SEGMENT_FOLDER, &listed, paths));
@@ -156,6 +161,33 @@ fn list(storage: &dyn Storage, folder: &str) -> Result<Vec<String>, Error> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         listed => listed.map_err(|error| Error::io("list", folder, error)),
     }
+}
+
+/// Refuses files that no broker makes there. Hidden ones are those of file systems and editors.
+fn check_names(
+    folder: &str,
+    listed: &[String],
+    is_known: impl Fn(&str) -> bool,
+) -> Result<(), Error> {
+    // A backup that stopped and was made again may have left a part of a file.
+    let is_foreign = |text: &&String| {
+        !text.starts_with('.') && !is_known(text.strip_suffix(PART_SUFFIX).unwrap_or(text))
+    };
+    match listed.iter().find(is_foreign) {
+        None => Ok(()),
+        Some(text) => {
+            Err(Error::foreign(&format!("{folder}/{text}"), "no broker makes a file of that name"))
+        }
+    }
+}
+
+fn is_of_journal(text: &str) -> bool {
+    let whole = text.strip_suffix(TORN_SUFFIX).unwrap_or(text);
+    whole.ends_with(SUFFIX) || text.ends_with(INDEX_SUFFIX) || text.starts_with(AHEAD_PREFIX)
+}
+
+fn is_of_segments(text: &str) -> bool {
+    text.ends_with(SEGMENT_SUFFIX) || text.ends_with(INDEX_SUFFIX)
 }
 
 fn segment_names(listed: &[String]) -> Result<Vec<SegmentName>, Error> {
