@@ -124,9 +124,7 @@ pub enum Refusal {
         max: u64,
     },
     /// The disk has no room for a commit of this class. Judged before anything else.
-    #[error(
-        "the disk is full: free some on the broker's data directory, or delete a topic; the broker goes on by itself"
-    )]
+    #[error("no room on the broker's disk; free some, or delete a topic: it goes on by itself")]
     DiskFull,
     /// An append has no records, or is to an internal topic and not of its layout.
     #[error("append to {partition} is not valid: {what}")]
