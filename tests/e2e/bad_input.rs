@@ -1,8 +1,11 @@
 //! Bad input: each has its own clear error, the exit code of its kind, and changes nothing.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
 use bytes::Bytes;
 use logmill_client::{Record, RecordBatch};
-use logmill_tests::{Broker, RawConnection, RawStream, Setup, encoded, read_all, record};
+use logmill_tests::{Broker, DataDir, RawConnection, RawStream, Setup, encoded, read_all, record};
 use logmill_wire::{
     Accepts, ErrorCode, Fault, Frame, Message as _, Produce, ProduceOpen, StreamKind,
 };
@@ -284,4 +287,87 @@ async fn a_broker_is_not_exposed_with_what_it_makes_itself() {
     std::fs::write(&config, "no_such_setting = 1\n").unwrap();
     let args = ["serve", "--data", data, "--config", config.to_str().unwrap()];
     PROGRAM.run(&args).await.refused(1, "no_such_setting");
+}
+
+/// What a data directory holds, but for the lock, whose content is nothing.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if !path.ends_with("lock") {
+            found.insert(path.clone(), std::fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
+/// Starts a broker on this directory, which must be refused with all of these words and left as
+/// it is.
+async fn refuses_to_start(data: &DataDir, says: &[&str]) {
+    let before = files(data.path());
+    let ended = Broker::try_start(PROGRAM, Setup::on(data)).await.unwrap_err();
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+    for words in says {
+        assert!(ended.stderr.contains(words), "{words} is not in: {}", ended.stderr);
+    }
+    assert!(files(data.path()) == before, "a refusal changes nothing");
+}
+
+/// The journal files in a data directory, in order.
+fn journal_files(data: &DataDir) -> Vec<PathBuf> {
+    let paths = files(&data.path().join("journal")).into_keys();
+    paths.filter(|path| path.extension().is_some_and(|it| it == "journal")).collect()
+}
+
+#[tokio::test]
+async fn a_data_directory_with_a_foreign_newer_or_missing_file_is_refused_by_its_name() {
+    let (_, _, data) = broker_with_a_record().await.terminate().await;
+    // A second start makes a second file.
+    let broker = Broker::start_on(PROGRAM, &data).await;
+    broker.logmill(&["produce", "t", "second"]).await.ok();
+    let (_, _, data) = broker.terminate().await;
+
+    let foreign = data.copy();
+    std::fs::write(foreign.path().join("journal/notes.txt"), "mine").unwrap();
+    refuses_to_start(&foreign, &["journal/notes.txt", "move it elsewhere"]).await;
+
+    let newer = data.copy();
+    let path = journal_files(&newer).pop().unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    (bytes[8], bytes[2048 + 8]) = (200, 200);
+    std::fs::write(&path, bytes).unwrap();
+    let name = path.file_name().unwrap().to_str().unwrap();
+    refuses_to_start(&newer, &[name, "version 200", "start a newer broker"]).await;
+
+    let missing = data.copy();
+    std::fs::remove_file(&journal_files(&missing)[0]).unwrap();
+    refuses_to_start(&missing, &["a journal file is gone", "restore it from a backup"]).await;
+
+    let broker = Broker::start_on(PROGRAM, &data).await;
+    assert_eq!(read_all(&broker.client().await, "t").await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_read_only_disk_is_refused_and_one_that_is_writable_again_is_not() {
+    let Some(data) = DataDir::on_small_disk(1 << 30) else { return };
+    let broker = Broker::start_on(PROGRAM, &data).await;
+    broker.create_topic("t", 1).await;
+    broker.logmill(&["produce", "t", "first"]).await.ok();
+    let (_, _, data) = broker.terminate().await;
+    data.set_writable(false);
+    let place = data.path().to_str().unwrap();
+    refuses_to_start(&data, &[place, "mount it writable"]).await;
+    data.set_writable(true);
+    let broker = Broker::start_on(PROGRAM, &data).await;
+    assert_eq!(read_all(&broker.client().await, "t").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_disk_too_full_for_a_first_start_is_said_so() {
+    let Some(data) = DataDir::on_small_disk(4 << 10) else { return };
+    let ended = Broker::try_start(PROGRAM, Setup::on(&data)).await.unwrap_err();
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("free some space and start again"), "{}", ended.stderr);
 }

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use logmill_tests::{Broker, Setup, get, record};
+use logmill_tests::{Broker, Setup, get, read_all, record, text};
 
 use crate::PROGRAM;
 
@@ -35,6 +35,51 @@ async fn no_ack_comes_before_its_sync_has_returned() {
     quick.create_topic("t", 1).await;
     let took = produce(&quick).await;
     assert!(took < Duration::from_secs(2), "it is the delay that takes so long, not {took:?}");
+}
+
+/// A6: `EIO` on one sync, with a disk that says yes to every other.
+#[tokio::test]
+async fn after_a_sync_that_fails_nothing_is_acknowledged_and_nothing_is_synced_again() {
+    if !can_trace() {
+        eprintln!("skipped: strace is not there or may not trace; `apt-get install strace`");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let trace = folder.path().join("trace");
+    let fail = "strace -f --seccomp-bpf -qq -e trace=fdatasync \
+                -e inject=fdatasync:error=EIO:when=20 -o";
+    let wrapper = fail.split_whitespace().map(str::to_owned);
+    let wrapper = wrapper.chain([trace.to_str().unwrap().to_owned()]).collect();
+    let broker = Broker::start_with(PROGRAM, Setup { wrapper, ..Setup::default() }).await;
+    broker.create_topic("t", 1).await;
+    let client = broker.client().await;
+    let producer = client.producer("t".parse().unwrap()).await.unwrap();
+    let mut acked = Vec::new();
+    let error = loop {
+        let value = acked.len().to_string();
+        match producer.send(record("k", value.as_str())).await.unwrap().wait().await {
+            Ok(_) => acked.push(value),
+            Err(error) => break error,
+        }
+    };
+    assert!(!error.has_no_side_effects(), "{error}");
+    assert!(acked.len() < 20, "{} acks", acked.len());
+    if let Ok(sent) = producer.send(record("k", "more")).await {
+        sent.wait().await.unwrap_err();
+    }
+    let (ended, data) = broker.ended().await;
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+    for says in ["durable", "Input/output error", "start again"] {
+        assert!(ended.stderr.contains(says), "{}", ended.stderr);
+    }
+    let trace = std::fs::read_to_string(&trace).unwrap();
+    let after: Vec<&str> = trace.lines().skip_while(|line| !line.contains("EIO")).skip(1).collect();
+    assert!(!after.iter().any(|line| line.contains("fdatasync")), "{after:?}");
+
+    let broker = Broker::start_on(PROGRAM, &data).await;
+    let records = read_all(&broker.client().await, "t").await;
+    let values: Vec<&str> = records.iter().map(|it| text(&it.record)).collect();
+    assert!(values.len() <= acked.len() + 1 && values[..acked.len()] == acked, "{values:?}");
 }
 
 async fn counter(broker: &Broker, name: &str) -> u64 {

@@ -15,13 +15,21 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, ChildStdin};
 use tokio::sync::watch;
 
+use crate::small_disk::Mount;
 use crate::{DieAt, Program, Ran, lifeline, mortal_storage, within};
 
 const STDERR_LINES_MAX: usize = 2000;
 
 /// A data directory, which is removed with the last handle on it.
 #[derive(Debug, Clone)]
-pub struct DataDir(Arc<TempDir>);
+pub struct DataDir(Arc<Folder>);
+
+#[derive(Debug)]
+struct Folder {
+    /// Goes first: a folder that is mounted over can't be removed.
+    mount: Option<Mount>,
+    folder: TempDir,
+}
 
 impl DataDir {
     /// An empty one.
@@ -30,13 +38,39 @@ impl DataDir {
     /// When it can't be made.
     #[must_use]
     pub fn new() -> Self {
-        Self(Arc::new(tempfile::tempdir().unwrap()))
+        Self(Arc::new(Folder { mount: None, folder: tempfile::tempdir().unwrap() }))
+    }
+
+    /// An empty one on a file system of its own, of this size; None, with a message, where this
+    /// machine lets nobody mount one.
+    ///
+    /// # Panics
+    /// When it can't be made.
+    #[must_use]
+    pub fn on_small_disk(bytes: u64) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        match Mount::over(folder.path(), bytes) {
+            Ok(mount) => Some(Self(Arc::new(Folder { mount: Some(mount), folder }))),
+            Err(why) => {
+                eprintln!("skipped: a small disk needs root, and to be allowed to mount: {why}");
+                None
+            }
+        }
+    }
+
+    /// Makes its small disk writable or not.
+    ///
+    /// # Panics
+    /// When it has none, or that can't be.
+    pub fn set_writable(&self, writable: bool) {
+        let mount = self.0.mount.as_ref().expect("it is on a small disk");
+        mount.change(if writable { "rw" } else { "ro" }).unwrap();
     }
 
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
-        self.0.path()
+        self.0.folder.path()
     }
 
     /// Another one with the same files.
@@ -312,6 +346,16 @@ impl Broker {
     pub fn ask_to_end(&self) {
         let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         rustix::process::kill_process(id.expect("it runs"), Signal::TERM).unwrap();
+    }
+
+    /// Waits until it ends by itself; tells how it did, and what it said.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub async fn ended(mut self) -> (Ended, DataDir) {
+        let status = within("it ends", self.child.wait()).await.unwrap();
+        within("its stderr is read", self.died()).await;
+        (Ended { status, stderr: self.stderr() }, self.data.clone())
     }
 
     /// Asks it to end, as a supervisor does, and tells how it did and how long that took.

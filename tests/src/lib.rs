@@ -23,6 +23,7 @@ pub mod mortal_storage;
 mod program;
 mod raw;
 mod records;
+mod small_disk;
 
 pub use broker::{Broker, DataDir, Ended, Setup};
 pub use chance::{Chance, rounds};
