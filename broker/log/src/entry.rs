@@ -378,7 +378,8 @@ impl Head {
     /// Reads the batches of the entry, whose bytes are all of `entry`; shares them.
     pub(crate) fn batches(&self, entry: &Bytes) -> Result<Vec<StoredBatch>, String> {
         let batch_bytes: usize = self.rows.iter().map(|row| row.envelope.bytes as usize).sum();
-        if entry_bytes(self.rows.len(), batch_bytes) != entry.len() {
+        // Of a coverage entry, whose table has no rows of batches, as of all others.
+        if entry_bytes(self.header.appends as usize, batch_bytes) != entry.len() {
             return Err("the lengths of its batches are not those of the entry".to_owned());
         }
         if entry[self.header.head_bytes() + batch_bytes..].iter().any(|byte| *byte != 0) {

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use cleaning::{Broker, History, bytes_on, files_in, partition, settings};
 use logmill_log::backup::Target;
 use logmill_log::faulty::FaultyStorage;
-use logmill_log::{Error, Throttle};
+use logmill_log::storage::Storage;
+use logmill_log::{Error, Throttle, verify};
 use logmill_model::Offset;
 
 fn opened(storage: &FaultyStorage) -> Broker {
@@ -116,6 +117,33 @@ fn files_that_are_more_than_half_dead_become_a_segment() {
     again.check().unwrap();
     let again = Broker::open(&storage, settings(), reopened(&storage, again)).unwrap();
     again.check().unwrap();
+}
+
+#[test]
+fn neither_verify_nor_the_scrubber_finds_anything_in_a_segment() {
+    let storage = FaultyStorage::new();
+    let mut broker = opened(&storage);
+    mixed(&mut broker, 400);
+    broker.trim_all(partition(0));
+    broker.clean().unwrap();
+    assert!(segments(&storage) > 0);
+    // The last file that the scrubber reads shows when it has read the segments.
+    let newest = files_in(&storage, "journal/", ".journal").into_iter().rev().nth(1).unwrap();
+    let good = storage.contents(&newest).unwrap();
+    let mut bad = good.clone();
+    bad[4096 + 30] ^= 1;
+    storage.set_contents(&newest, &bad);
+    let scrubber = broker.log.scrub(1 << 40).unwrap();
+    while broker.log.corrupt().is_empty() {
+        std::thread::yield_now();
+    }
+    scrubber.stop();
+    let found: Vec<String> = broker.log.corrupt().into_iter().map(|hole| hole.path).collect();
+    assert_eq!(found, [newest.clone()]);
+    storage.set_contents(&newest, &good);
+    reopened(&storage, broker);
+    let (mut reports, storage) = (Vec::new(), Arc::new(storage) as Arc<dyn Storage>);
+    assert_eq!(verify(&storage, &mut |report| reports.push(report)).unwrap(), 0, "{reports:?}");
 }
 
 #[test]
