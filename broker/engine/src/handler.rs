@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use logmill_model::{LogLevel, Message, ModuleLimits, Timestamp, Verdict, World};
-use logmill_wasm::{CallContext, Failure, Instance, Limits, Module};
+use logmill_model::{FailureReason, LogLevel, Message, ModuleLimits, Timestamp, Verdict, World};
+use logmill_wasm::{CallContext, Called, Failure, Instance, Limits, Module};
 
 use crate::module_log::ModuleLog;
 
@@ -22,7 +22,14 @@ pub(crate) trait Handlers: Send + Sync {
 
 impl Handler for Instance {
     fn handle(&mut self, message: &Message, call: CallContext<'_>) -> Result<Verdict, Failure> {
-        Self::handle(self, message, call)
+        match Self::handle(self, message, call)? {
+            Called::Verdict(verdict) => Ok(verdict),
+            // Nobody is where a call has no memory.
+            Called::Busy => {
+                let detail = "a key that it claims is another record's".to_owned();
+                Err(Failure { reason: FailureReason::Trap, detail, instance_lost: true })
+            }
+        }
     }
 }
 
@@ -45,7 +52,7 @@ impl Guest {
     /// A fresh instance that writes to the deployment's log while it is initialised.
     pub(crate) fn logged_instance(&self, now: Timestamp) -> Result<Instance, Failure> {
         let mut log = |level: LogLevel, text: &str| self.log.write(now, level, None, text);
-        self.instance(CallContext { now, seed: 0, log: &mut log })
+        self.instance(CallContext { now, seed: 0, log: &mut log, memory: None })
     }
 }
 

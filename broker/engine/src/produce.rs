@@ -148,7 +148,7 @@ impl Route {
             let mut log =
                 |level, text: &str| active.guest.log.write(now, level, Some(&message), text);
             let seed = mix(seed, u64::from(murmur2(record.encoded())), 1);
-            let call = CallContext { now, seed, log: &mut log };
+            let call = CallContext { now, seed, log: &mut log, memory: None };
             let outputs = instance.route(&message, call).map_err(|it| failed(index, it))?;
             if outputs.is_empty() && active.unrouted == Unrouted::Refuse {
                 return Err(refused(index, "unrouted", "the router returned no output".to_owned()));

@@ -246,7 +246,8 @@ impl Filter {
         };
         let mut log = |level, text: &str| guest.log.write(now, level, Some(message), text);
         let result = instance.as_mut().map_err(|failure| failure.clone()).and_then(|instance| {
-            instance.matches(message, CallContext { now, seed: offset.0, log: &mut log })
+            instance
+                .matches(message, CallContext { now, seed: offset.0, log: &mut log, memory: None })
         });
         if result.is_ok() {
             self.instance = instance.ok();

@@ -29,11 +29,20 @@ pub const DEPLOYMENT_NAME_BYTES_MAX: usize = 100;
 pub const PARTITIONS_MAX: u32 = 4096;
 /// Longest detail text in a dead letter, in bytes.
 pub const DETAIL_BYTES_MAX: usize = 1024;
+/// Longest idempotency key, in bytes.
+pub const CLAIM_KEY_BYTES_MAX: usize = 1024;
+/// Longest key in a module's state, in bytes.
+pub const STATE_KEY_BYTES_MAX: usize = 1024;
+/// Largest value in a module's state, in bytes.
+pub const STATE_VALUE_BYTES_MAX: usize = 1024 * 1024;
 /// Largest uploaded module, in bytes.
 pub const MODULE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Header names that begin with one of these are the broker's own; clients may not send them.
 pub const RESERVED_HEADER_PREFIXES: [&str; 2] = ["dlq-", "logmill-"];
 
 const _: () = assert!(RECORD_BYTES_MAX + BROKER_HEADER_BYTES_MAX < BATCH_BYTES_MAX);
+const _: () = assert!(
+    STATE_KEY_BYTES_MAX + STATE_VALUE_BYTES_MAX < RECORD_BYTES_MAX + BROKER_HEADER_BYTES_MAX
+);
 const _: () = assert!(BATCH_BYTES_MAX * 2 < COMMIT_BYTES_MAX);
 const _: () = assert!(DEPLOYMENT_NAME_BYTES_MAX + ".dlq".len() <= TOPIC_NAME_BYTES_MAX);

@@ -168,8 +168,17 @@ pub enum FailureReason {
     NotGranted,
     /// An output breaks a rule of records: a reserved header, an oversize record.
     InvalidOutput,
+    /// The module wanted to remember more than its limit.
+    StateLimit,
+    /// The record has no idempotency key, and its deployment declares where it is.
+    MissingKey,
     /// The record has come through too many modules.
     Hops,
+    /// The broker's process ended while the record was handled, again and again.
+    Crash,
+    /// The record breaks a rule that its deployment sets, as with an idempotency key of more than
+    /// 1 KiB.
+    InvalidRecord,
 }
 
 impl FailureReason {
@@ -186,7 +195,11 @@ impl FailureReason {
             Self::OutputLimit => "output-limit",
             Self::NotGranted => "not-granted",
             Self::InvalidOutput => "invalid-output",
+            Self::StateLimit => "state-limit",
+            Self::MissingKey => "missing-key",
             Self::Hops => "hops",
+            Self::Crash => "crash",
+            Self::InvalidRecord => "invalid-record",
         }
     }
 }

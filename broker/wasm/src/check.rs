@@ -47,7 +47,21 @@ pub(crate) fn check_surface(bytes: &[u8]) -> Result<Exports, Error> {
         }
     }
     let worlds = worlds(&surface)?;
+    check_memory(&surface, &worlds)?;
     Ok(Exports { worlds, imports: surface.imports.into_iter().map(|import| import.name).collect() })
+}
+
+/// Only consumers remember: a router is asked before a record has a place, a filter by many at once.
+fn check_memory(surface: &Surface, worlds: &[World]) -> Result<(), Error> {
+    let remembers = |name: &str| Interface::parse(name).is_some_and(Interface::is_memory);
+    let import = surface.imports.iter().find(|import| remembers(&import.name));
+    let other = worlds.iter().find(|world| **world != World::Consumer);
+    match (import, other) {
+        (Some(import), Some(world)) => {
+            Err(Error::OnlyForConsumers { import: import.name.clone(), world: *world })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What the exports can be used as.

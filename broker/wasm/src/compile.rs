@@ -136,7 +136,7 @@ fn link(shared: &Shared, component: &Component, exports: &Exports) -> Result<Vec
 fn check_types(shared: &Shared, exported: &[Exported]) -> wasmtime::Result<()> {
     let Some(first) = exported.first() else { return Ok(()) };
     let mut store = new_store(shared, &TRIAL_LIMITS);
-    let call = CallContext { now: Timestamp::ZERO, seed: 0, log: &mut |_, _| {} };
+    let call = CallContext { now: Timestamp::ZERO, seed: 0, log: &mut |_, _| {}, memory: None };
     let instance = run(shared, &mut store, TRIAL_LIMITS.init_deadline_ms, call, |store| {
         first.instantiate(store).map(Ok)
     });

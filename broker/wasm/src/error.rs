@@ -48,6 +48,16 @@ pub enum Error {
         /// What is granted, for a person.
         granted: &'static str,
     },
+    /// The component wants what only consumers are granted, and is something else too.
+    #[error(
+        "the component imports {import}, which only consumers are granted, and exports a {world}; make the {world} a component of its own that doesn't import it"
+    )]
+    OnlyForConsumers {
+        /// The import.
+        import: String,
+        /// What it exports besides.
+        world: logmill_model::World,
+    },
     /// More bytes than a module may have.
     #[error(
         "the module has {bytes} bytes, at most {MODULE_BYTES_MAX} are allowed; strip debug information and data that it doesn't need"

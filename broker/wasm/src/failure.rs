@@ -19,8 +19,8 @@ const FRAME_BYTES_MAX: usize = 100;
 /// An attempt that failed. An expected outcome of running others' code, so a value to act on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// The kind, as it is counted and dead-lettered: `error`, `trap`, `deadline`, `memory` or
-    /// `output-limit`.
+    /// The kind, as it is counted and dead-lettered: `error`, `trap`, `deadline`, `memory`,
+    /// `output-limit`, `state-limit` or `invalid-output`.
     pub reason: FailureReason,
     /// What happened, for a person; at most 1 KiB.
     pub detail: String,
@@ -93,7 +93,11 @@ fn offence_reason(offence: Offence) -> FailureReason {
         Offence::Deadline { .. } | Offence::Wait { .. } | Offence::WaitForever => {
             FailureReason::Deadline
         }
-        Offence::RandomBytes { .. } => FailureReason::Trap,
+        Offence::StateKey { .. } | Offence::StateValue { .. } | Offence::Full(_) => {
+            FailureReason::StateLimit
+        }
+        Offence::ClaimKey { .. } => FailureReason::InvalidOutput,
+        Offence::RandomBytes { .. } | Offence::Busy => FailureReason::Trap,
     }
 }
 

@@ -1,8 +1,9 @@
 //! From what a guest returned to the broker's types, within bounds.
 
 use logmill_model::limits::{BATCH_RECORDS_MAX, DETAIL_BYTES_MAX};
-use logmill_model::{Backoff, BatchBuilder, Header, LogLevel, Output, Record, RetryRequest};
-use logmill_model::{Timestamp, Verdict};
+use logmill_model::{
+    BatchBuilder, Header, LogLevel, Output, Record, RetryRequest, Timestamp, Verdict,
+};
 
 use crate::bindings::logmill::module::{log, types};
 
@@ -37,7 +38,7 @@ pub(crate) fn verdict(verdict: types::Verdict, bytes_max: u64) -> Result<Verdict
     Ok(match verdict {
         types::Verdict::Done(list) => Verdict::Done(outputs(list, bytes_max)?),
         types::Verdict::Retry(request) => Verdict::Retry(RetryRequest {
-            after_ms: request.after_ms.map(|ms| ms.min(Backoff::MS_MAX)),
+            after_ms: request.after_ms,
             reason: reason(request.reason),
         }),
         types::Verdict::DeadLetter(text) => Verdict::DeadLetter(reason(text)),

@@ -10,10 +10,12 @@ pub(crate) const PACKAGE: &str = "logmill:module";
 /// The version of the WIT package that this broker is built with. Later 0.1 versions add imports.
 pub(crate) const VERSION: &str = "0.1.0";
 /// What is granted, for a person.
-pub(crate) const DESCRIPTION: &str = "logmill:module/{log, clock, random}@0.1 and WASI 0.2's io, clocks, random, cli, filesystem and sockets";
+pub(crate) const DESCRIPTION: &str = "logmill:module/{log, clock, random}@0.1, for consumers also {state, idempotency}, and WASI 0.2's io, clocks, random, cli, filesystem and sockets";
 
 /// The interfaces of our own package.
 const OWN: [&str; 4] = ["types", "log", "clock", "random"];
+/// Those that only consumers are granted.
+const MEMORY: [&str; 2] = ["state", "idempotency"];
 /// The interfaces of WASI 0.2 that are answered.
 const WASI: [&str; 27] = [
     "wasi:cli/environment",
@@ -76,9 +78,15 @@ impl<'a> Interface<'a> {
     /// Whether a module may import it.
     pub(crate) fn is_granted(self) -> bool {
         if self.package == PACKAGE {
-            return self.has_our_version() && OWN.contains(&self.name);
+            let is_known = OWN.contains(&self.name) || self.is_memory();
+            return self.has_our_version() && is_known;
         }
         self.version.starts_with("0.2.") && WASI.contains(&self.path)
+    }
+
+    /// Whether it is one that only consumers are granted.
+    pub(crate) fn is_memory(self) -> bool {
+        self.package == PACKAGE && MEMORY.contains(&self.name)
     }
 
     /// Whether it is one of WASI's.

@@ -9,8 +9,9 @@ use wasmtime::{Store, UpdateDeadline};
 use crate::from_guest::{self, TooMuch};
 use crate::guest::{Exported, Guest};
 use crate::host::Host;
+use crate::offence::Offence;
 use crate::runtime::Shared;
-use crate::{Failure, Limits, to_guest};
+use crate::{Failure, Limits, SharedMemory, to_guest};
 
 /// How much more than its outputs' bytes a guest may hand over in one call: lists and strings take
 /// more while they are passed than in a record.
@@ -28,6 +29,37 @@ pub struct CallContext<'a> {
     pub seed: u64,
     /// Called after the guest returned, once for each line that it wrote, in order.
     pub log: &'a mut dyn FnMut(LogLevel, &str),
+    /// What a consumer remembers. Without one its state is empty, every key is its own, and what it
+    /// changes is forgotten.
+    pub memory: Option<SharedMemory>,
+}
+
+/// How a call that did not fail ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Called {
+    /// With a verdict.
+    Verdict(Verdict),
+    /// Before its end, at a key that is claimed by a record that is not settled. It says nothing of
+    /// the record, and costs the instance: the call is made again from the start, later.
+    Busy,
+}
+
+/// How guest code ended otherwise than by returning.
+#[derive(Debug)]
+pub(crate) enum Stopped {
+    Failed(Failure),
+    /// At a claim that is another's.
+    Busy,
+}
+
+impl From<Stopped> for Failure {
+    /// Where there is no memory, nobody is busy.
+    fn from(stopped: Stopped) -> Self {
+        match stopped {
+            Stopped::Failed(failure) => failure,
+            Stopped::Busy => Self::lost(FailureReason::Trap, Offence::Busy.to_string()),
+        }
+    }
 }
 
 impl fmt::Debug for CallContext<'_> {
@@ -91,7 +123,8 @@ impl Instance {
                 running: Some(Running { store, guest }),
             }),
             (Ok(()), None) => Err(Failure::lost(FailureReason::Trap, "it never began".to_owned())),
-            (Err(failure), _) => {
+            (Err(stopped), _) => {
+                let failure = Failure::from(stopped);
                 let detail = format!("init: {}", failure.detail);
                 Err(Failure::lost(failure.reason, detail))
             }
@@ -114,15 +147,20 @@ impl Instance {
     ///
     /// # Errors
     /// See [`Failure`].
-    pub fn handle(&mut self, message: &Message, call: CallContext<'_>) -> Result<Verdict, Failure> {
+    pub fn handle(&mut self, message: &Message, call: CallContext<'_>) -> Result<Called, Failure> {
         let headers = to_guest::headers(message);
         let message = to_guest::message(message, &headers);
         let verdict = self.call(call, |guest, store| match guest {
             Guest::Consumer(guest) => guest.call_handle(store, message).map(Some),
             _ => Ok(None),
-        })?;
+        });
+        let verdict = match verdict {
+            Ok(verdict) => verdict,
+            Err(Stopped::Busy) => return Ok(Called::Busy),
+            Err(Stopped::Failed(failure)) => return Err(failure),
+        };
         let bytes_max = self.limits.output_bytes;
-        self.within_bounds(from_guest::verdict(verdict, bytes_max))
+        self.within_bounds(from_guest::verdict(verdict, bytes_max)).map(Called::Verdict)
     }
 
     /// Asks a router where a record goes besides its own topic.
@@ -151,10 +189,11 @@ impl Instance {
     pub fn matches(&mut self, message: &Message, call: CallContext<'_>) -> Result<bool, Failure> {
         let headers = to_guest::headers(message);
         let message = to_guest::message(message, &headers);
-        self.call(call, |guest, store| match guest {
+        let matches = self.call(call, |guest, store| match guest {
             Guest::Filter(guest) => guest.call_matches(store, message).map(Some),
             _ => Ok(None),
-        })
+        });
+        Ok(matches?)
     }
 
     /// One call of the function that `ask` calls; None from it means that this world has none.
@@ -162,30 +201,32 @@ impl Instance {
         &mut self,
         call: CallContext<'_>,
         ask: impl FnOnce(&Guest, &mut Store<Host>) -> wasmtime::Result<Option<Result<R, String>>>,
-    ) -> Result<R, Failure> {
+    ) -> Result<R, Stopped> {
         let Some(Running { store, guest }) = &mut self.running else {
-            return Err(Failure::lost(
+            return Err(Stopped::Failed(Failure::lost(
                 FailureReason::Trap,
                 "the instance was lost by an earlier failure".to_owned(),
-            ));
+            )));
         };
         let world = self.world;
         let result = run(&self.shared, store, self.limits.deadline_ms, call, |store| {
             let answer = ask(guest, store)?;
             Ok(answer.unwrap_or_else(|| Err(format!("this is a {world}, which isn't asked that"))))
         });
-        self.keep_or_lose(result)
+        match &result {
+            // The guest was left in the middle of its code: it can't be entered again.
+            Err(Stopped::Busy) => self.running = None,
+            Err(Stopped::Failed(failure)) if failure.instance_lost => self.running = None,
+            _ => {}
+        }
+        result
     }
 
     fn within_bounds<T>(&mut self, converted: Result<T, TooMuch>) -> Result<T, Failure> {
-        self.keep_or_lose(converted.map_err(Failure::too_much))
-    }
-
-    fn keep_or_lose<T>(&mut self, result: Result<T, Failure>) -> Result<T, Failure> {
-        if result.as_ref().is_err_and(|failure| failure.instance_lost) {
+        converted.map_err(|too_much| {
             self.running = None;
-        }
-        result
+            Failure::too_much(too_much)
+        })
     }
 }
 
@@ -208,23 +249,25 @@ pub(crate) fn run<R>(
     shared: &Shared,
     store: &mut Store<Host>,
     deadline_ms: u64,
-    call: CallContext<'_>,
+    mut call: CallContext<'_>,
     guest: impl FnOnce(&mut Store<Host>) -> wasmtime::Result<Result<R, String>>,
-) -> Result<R, Failure> {
-    store.data_mut().begin(call.now, call.seed, deadline_ms);
+) -> Result<R, Stopped> {
+    store.data_mut().begin(&mut call, deadline_ms);
     store.set_epoch_deadline(1);
     let result = {
         let _ticking = shared.ticker.run();
         guest(store)
     };
     let host = store.data_mut();
+    host.memory = None;
     let mut lines = host.lines.lock();
     lines.finish();
     drop(lines);
     let outcome = match result {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(text)) => Err(Failure::returned(text, host)),
-        Err(error) => Err(Failure::stopped(&error, host)),
+        Ok(Err(text)) => Err(Stopped::Failed(Failure::returned(text, host))),
+        Err(error) if error.downcast_ref() == Some(&Offence::Busy) => Err(Stopped::Busy),
+        Err(error) => Err(Stopped::Failed(Failure::stopped(&error, host))),
     };
     host.lines.lock().hand_over(call.log);
     outcome

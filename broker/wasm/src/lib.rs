@@ -25,6 +25,7 @@ mod runtime;
 mod failure;
 mod guest;
 mod instance;
+mod memory;
 
 mod budget;
 mod host;
@@ -43,7 +44,8 @@ pub use check::{Exports, check};
 pub use compiler_process::compile_if_asked;
 pub use error::Error;
 pub use failure::Failure;
-pub use instance::{CallContext, Instance};
+pub use instance::{CallContext, Called, Instance};
 pub use limits::Limits;
+pub use memory::{Claim, Memory, MemoryFull, SharedMemory};
 pub use module::Module;
 pub use runtime::{Runtime, Settings};

@@ -1,5 +1,8 @@
 //! What the broker stops a guest for, carried through wasmtime as the error of the call.
 
+use logmill_model::limits::{CLAIM_KEY_BYTES_MAX, STATE_KEY_BYTES_MAX, STATE_VALUE_BYTES_MAX};
+
+use crate::MemoryFull;
 use crate::host::RANDOM_BYTES_MAX;
 
 /// Why a call was stopped.
@@ -28,4 +31,28 @@ pub(crate) enum Offence {
         /// How many.
         count: u64,
     },
+    /// It wants to remember something under too long a key.
+    #[error("uses a state key of {bytes} bytes, at most {STATE_KEY_BYTES_MAX} are allowed")]
+    StateKey {
+        /// How long.
+        bytes: usize,
+    },
+    /// It wants to remember too large a value.
+    #[error("sets a state value of {bytes} bytes, at most {STATE_VALUE_BYTES_MAX} are allowed")]
+    StateValue {
+        /// How large.
+        bytes: usize,
+    },
+    /// It wants to claim too long a key.
+    #[error("claims a key of {bytes} bytes, at most {CLAIM_KEY_BYTES_MAX} are allowed")]
+    ClaimKey {
+        /// How long.
+        bytes: usize,
+    },
+    /// It wants to remember more than there is room for.
+    #[error(transparent)]
+    Full(#[from] MemoryFull),
+    /// It asked for a key that another record has claimed and that is not settled. No fault of its own.
+    #[error("a key that it claims is another record's, which is not settled yet")]
+    Busy,
 }

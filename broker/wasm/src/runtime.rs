@@ -121,5 +121,7 @@ fn plain_linker(engine: &Engine) -> wasmtime::Result<Linker<Host>> {
     imports::log::add_to_linker::<Host, HasSelf<Host>>(&mut linker, |host| host)?;
     imports::clock::add_to_linker::<Host, HasSelf<Host>>(&mut linker, |host| host)?;
     imports::random::add_to_linker::<Host, HasSelf<Host>>(&mut linker, |host| host)?;
+    imports::state::add_to_linker::<Host, HasSelf<Host>>(&mut linker, |host| host)?;
+    imports::idempotency::add_to_linker::<Host, HasSelf<Host>>(&mut linker, |host| host)?;
     Ok(linker)
 }

@@ -1,7 +1,7 @@
 //! From the broker's types to those that a guest is given. Nothing is copied but the list of
 //! headers' names and values, which only point.
 
-use logmill_model::Message;
+use logmill_model::{Message, Source};
 
 use crate::bindings::logmill::module::types;
 
@@ -32,4 +32,10 @@ pub(crate) fn message<'a>(
 /// A deployment's settings for the module.
 pub(crate) fn config(config: &[(String, String)]) -> Vec<(&str, &str)> {
     config.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}
+
+/// Where a record lies.
+pub(crate) fn position(source: Source) -> types::Position {
+    let Source { topic, partition, offset } = source;
+    types::Position { topic, partition, offset: offset.0 }
 }

@@ -207,7 +207,7 @@ impl Ran {
         let mut log =
             |level: LogLevel, text: &str| context.log.write(call.now, level, Some(message), text);
         if self.handler.is_none() {
-            let call = CallContext { now: call.now, seed, log: &mut log };
+            let call = CallContext { now: call.now, seed, log: &mut log, memory: None };
             match context.handlers.instantiate(call) {
                 Ok(handler) => self.handler = Some(handler),
                 Err(failure) => {
@@ -217,7 +217,8 @@ impl Ran {
             }
         }
         let handler = self.handler.as_mut().expect("made above where there was none");
-        let result = handler.handle(message, CallContext { now: call.now, seed, log: &mut log });
+        let given = CallContext { now: call.now, seed, log: &mut log, memory: None };
+        let result = handler.handle(message, given);
         if let Ok(Verdict::Retry(retry)) = &result {
             let text = format!("asked for another attempt: {}", retry.reason);
             context.log.write(call.now, LogLevel::Warn, Some(message), &text);

@@ -107,7 +107,9 @@ pub(crate) fn count(counts: &mut Counts, settled: &Settled, failure: Option<Fail
     }
     match failure {
         None | Some(FailureReason::Rejected | FailureReason::Retry) => {}
-        Some(FailureReason::Error) => counts.errors += 1,
+        Some(FailureReason::Error | FailureReason::MissingKey | FailureReason::InvalidRecord) => {
+            counts.errors += 1
+        }
         Some(FailureReason::Deadline) => counts.timed_out += 1,
         Some(
             FailureReason::Trap
@@ -115,7 +117,9 @@ pub(crate) fn count(counts: &mut Counts, settled: &Settled, failure: Option<Fail
             | FailureReason::OutputLimit
             | FailureReason::NotGranted
             | FailureReason::InvalidOutput
-            | FailureReason::Hops,
+            | FailureReason::StateLimit
+            | FailureReason::Hops
+            | FailureReason::Crash,
         ) => counts.trapped += 1,
     }
 }

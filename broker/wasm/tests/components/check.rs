@@ -85,7 +85,8 @@ fn an_import_that_is_not_granted_is_named() {
     for import in [
         "wasi:http/outgoing-handler@0.2.0",
         "wasi:clocks/wall-clock@0.3.0",
-        "logmill:module/state@0.1.0",
+        "logmill:module/state@0.2.0",
+        "logmill:module/secrets@0.1.0",
         "logmill:module/log@0.2.0",
         "acme:things/network@1.0.0",
         "anything",
@@ -103,6 +104,23 @@ fn an_import_that_is_not_granted_is_named() {
             (export "logmill:module/consumer@0.1.0" (instance $i)))"#,
     );
     assert!(matches!(refused(&function), Error::NotGranted { .. }));
+}
+
+#[test]
+fn only_consumers_may_remember() {
+    for import in ["state", "idempotency"] {
+        for world in [World::Router, World::Filter] {
+            let bytes = text(&format!(
+                r#"(component (import "logmill:module/{import}@0.1.0" (instance)) (instance $i)
+                    (export "logmill:module/consumer@0.1.0" (instance $i))
+                    (export "logmill:module/{world}@0.1.0" (instance $i)))"#
+            ));
+            let error = refused(&bytes);
+            let Error::OnlyForConsumers { world: named, .. } = &error else { panic!("{error}") };
+            assert_eq!(*named, world);
+            assert!(error.to_string().contains(import), "{error}");
+        }
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod cache;
 mod check;
 mod limits;
+mod memory;
 mod support;
 mod wasi;
 

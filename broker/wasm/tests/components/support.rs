@@ -2,7 +2,7 @@
 //! text form, wrapped by wit-component against the WIT package.
 
 use logmill_model::{LogLevel, Message, ModuleLimits, Offset, Record, Timestamp, World};
-use logmill_wasm::{CallContext, Failure, Instance, Limits, Module};
+use logmill_wasm::{CallContext, Called, Failure, Instance, Limits, Module, SharedMemory};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{PackageId, Resolve, WorldId};
 
@@ -85,7 +85,7 @@ pub(crate) fn limits() -> Limits {
 pub(crate) fn start(module: &Module, world: World, limits: Limits) -> Result<Guest, Failure> {
     let mut log = Vec::new();
     let mut keep = |level: LogLevel, text: &str| log.push((level, text.to_owned()));
-    let call = CallContext { now: Timestamp(1000), seed: 1, log: &mut keep };
+    let call = CallContext { now: Timestamp(1000), seed: 1, log: &mut keep, memory: None };
     let instance = module.instantiate(world, limits, &[], call)?;
     Ok(Guest { instance, log })
 }
@@ -109,9 +109,15 @@ pub(crate) fn message(value: &'static [u8]) -> Message {
 
 impl Guest {
     pub(crate) fn handle(&mut self) -> Result<logmill_model::Verdict, Failure> {
+        let called = self.call(None)?;
+        let Called::Verdict(verdict) = called else { unreachable!("there is nobody else") };
+        Ok(verdict)
+    }
+
+    pub(crate) fn call(&mut self, memory: Option<SharedMemory>) -> Result<Called, Failure> {
         self.log.clear();
         let mut keep = |level: LogLevel, text: &str| self.log.push((level, text.to_owned()));
-        let call = CallContext { now: Timestamp(2000), seed: 42, log: &mut keep };
+        let call = CallContext { now: Timestamp(2000), seed: 42, log: &mut keep, memory };
         self.instance.handle(&message(b"value"), call)
     }
 }

@@ -34,7 +34,11 @@ fn every_failure() -> Vec<(FailureReason, Result<Verdict, Failure>)> {
         FailureReason::OutputLimit,
         FailureReason::NotGranted,
         FailureReason::InvalidOutput,
+        FailureReason::StateLimit,
+        FailureReason::MissingKey,
         FailureReason::Hops,
+        FailureReason::Crash,
+        FailureReason::InvalidRecord,
     ]
     .map(|reason| (reason, failure(reason)))
     .into();
