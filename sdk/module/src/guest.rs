@@ -5,8 +5,9 @@ use std::cell::RefCell;
 use std::panic;
 
 use crate::bindings::common::logmill::module::{clock, log, random};
+use crate::bindings::memory::logmill::module::{idempotency, state};
 use crate::log::Level;
-use crate::{Config, Header, Message, Output, Result, Retry, Verdict};
+use crate::{Claim, Config, Header, Message, Output, Position, Result, Retry, Verdict};
 
 pub use crate::bindings::common::logmill::module::types;
 pub use crate::bindings::{consumer, filter, router};
@@ -83,6 +84,27 @@ pub(crate) fn now_ms() -> u64 {
 
 pub(crate) fn random_bytes(count: u32) -> Vec<u8> {
     random::bytes(count)
+}
+
+pub(crate) fn state_get(key: &str) -> Option<Vec<u8>> {
+    state::get(key)
+}
+
+pub(crate) fn state_set(key: &str, value: &[u8]) {
+    state::set(key, value);
+}
+
+pub(crate) fn state_delete(key: &str) {
+    state::delete(key);
+}
+
+pub(crate) fn claim_key(key: &str) -> Claim {
+    match idempotency::claim_key(key) {
+        idempotency::Claim::First => Claim::First,
+        idempotency::Claim::Seen(types::Position { topic, partition, offset }) => {
+            Claim::Seen(Position { topic, partition, offset })
+        }
+    }
 }
 
 impl From<types::Message> for Message {

@@ -35,7 +35,7 @@
 //!
 //! Everything is a plain Rust value, so that a handler is tested on the machine it is written on:
 //! make a [`Message`], call the handler, compare the verdict. The broker's part in such a test
-//! (log, clock, random) is played by [`testing`].
+//! (log, clock, random, state, idempotency) is played by [`testing`].
 //!
 //! ```
 //! # use logmill_module::prelude::*;
@@ -53,6 +53,8 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
+//! A consumer remembers in [`state`], and does once what it claims in [`idempotency`].
+//!
 //! What a module is never given: files, sockets, an environment, threads. The broker stops a call
 //! that uses more than its share of time or memory, and a panic ends the instance, not the broker.
 //! A record's effects become durable together with the step past it, or not at all.
@@ -67,8 +69,10 @@ mod router;
 mod verdict;
 
 pub mod clock;
+pub mod idempotency;
 pub mod log;
 pub mod random;
+pub mod state;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
@@ -84,6 +88,7 @@ pub use config::Config;
 pub use consumer::Consumer;
 pub use error::{Context, Error, Result};
 pub use filter::Filter;
+pub use idempotency::{Claim, Position};
 pub use message::{Header, Message};
 pub use output::Output;
 pub use router::Router;
@@ -92,7 +97,7 @@ pub use verdict::{Retry, Verdict};
 /// What a module's source usually starts with: `use logmill_module::prelude::*;`.
 pub mod prelude {
     pub use crate::{
-        Config, Consumer, Context, Error, Filter, Header, Message, Output, Result, Retry, Router,
-        Verdict, clock, debug, error, info, random, trace, warn,
+        Claim, Config, Consumer, Context, Error, Filter, Header, Message, Output, Position, Result,
+        Retry, Router, Verdict, clock, debug, error, idempotency, info, random, state, trace, warn,
     };
 }
