@@ -172,6 +172,14 @@ impl Cleaner {
         again
     }
 
+    /// The newest entry of the files that it may have something to do with.
+    #[must_use]
+    pub fn newest(&self) -> Csn {
+        let files = self.visible.sealed.all();
+        let seal = files.last().and_then(|last| last.file.seal());
+        seal.map_or(Csn::ZERO, |seal| seal.newest.csn)
+    }
+
     /// Whether anything happened since the last [`plan`](Self::plan) that may have left something to
     /// do: a file was sealed, a start moved, a topic was deleted. Time alone does not count.
     #[must_use]

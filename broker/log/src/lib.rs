@@ -15,6 +15,7 @@ pub mod backup;
 mod cleaner;
 mod coverage;
 mod entry;
+mod envelopes;
 mod error;
 pub mod faulty;
 mod file_check;

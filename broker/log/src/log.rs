@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use logmill_model::{Csn, Offset, PartitionId, Timestamp};
+use logmill_model::{Csn, Envelope, Offset, PartitionId, Timestamp};
 
 use crate::backup::Cut;
 use crate::partition::{AtTime, Available, Kept, Lost};
 use crate::reader::Read;
 use crate::visible::Visible;
-use crate::{EntryId, Error, Hole, LostRange, Scrubber, Stats, StoredBatch, reader};
+use crate::{EntryId, Error, Hole, LostRange, Scrubber, Stats, StoredBatch, envelopes, reader};
 
 /// The readers' handle. Clones are cheap and read at the same time. Only durable batches are ever
 /// seen.
@@ -209,6 +209,20 @@ impl Log {
         let Some(state) = self.visible.partition(partition) else { return Ok(None) };
         let Some(stretch) = state.stretch_at(offset) else { return Ok(None) };
         reader::entry_of(&self.visible.files, partition, &stretch, offset)
+    }
+
+    /// Shows the envelopes of all entries after `csn`, in the order of entries, also those of
+    /// partitions that were trimmed or forgotten; tells whether all of them were there to be shown,
+    /// none in a hole. For a start, before anything is appended. Reads headers and tables alone.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn envelopes_after(
+        &self,
+        csn: Csn,
+        visit: &mut dyn FnMut(PartitionId, &Envelope),
+    ) -> Result<bool, Error> {
+        envelopes::after(&self.visible, csn, visit)
     }
 
     /// Drops all that is known of a partition, whose topic was deleted: it reads as empty from then

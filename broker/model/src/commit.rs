@@ -1,7 +1,8 @@
 //! The one door: every change of durable state is one [`Commit`], and has one [`Outcome`].
 
 use crate::{
-    CommitClass, Csn, Epoch, LaneId, Offset, PartitionId, ProducerStamp, RecordBatch, Timestamp,
+    CommitClass, Csn, Epoch, LaneId, Offset, PartitionId, ProducerStamp, RecordBatch,
+    SequencedBatch, Timestamp,
 };
 
 /// What is to be appended, all or nothing, and what must hold for it.
@@ -123,6 +124,55 @@ pub enum Refusal {
         /// What it may have.
         max: u64,
     },
+    /// Every append with a producer's stamp was made before: what became of it then, in the order of
+    /// these appends. Told only when that is durable.
+    #[error("it was appended before")]
+    Duplicate(Vec<SequencedBatch>),
+    /// An append was made before, so long ago that it is not known any more where it lies.
+    #[error(
+        "batch {sequence} of producer {producer} was appended to {partition} before its last {known} batches there, and where is not known any more",
+        known = crate::limits::PRODUCER_BATCHES_MAX
+    )]
+    OldDuplicate {
+        /// The producer.
+        producer: u64,
+        /// Where to.
+        partition: PartitionId,
+        /// The sequence of its first record.
+        sequence: u64,
+    },
+    /// An append does not follow the producer's last one.
+    #[error(
+        "batch {sequence} of producer {producer} does not follow what it has appended to {partition}: {}; send what is missing first",
+        last.map_or_else(|| "nothing, so sequence 0 is next".to_owned(), |last| format!("the last sequence is {last}"))
+    )]
+    SequenceGap {
+        /// The producer.
+        producer: u64,
+        /// Where to.
+        partition: PartitionId,
+        /// The sequence of its first record.
+        sequence: u64,
+        /// The last sequence there; None when there is none.
+        last: Option<u64>,
+    },
+    /// The producer has registered again since: this is an older holder of its id.
+    #[error(
+        "producer {producer} has epoch {current} by now, and this batch is of epoch {epoch}; another holder of its name has taken over"
+    )]
+    Fenced {
+        /// The producer.
+        producer: u64,
+        /// The epoch of the append.
+        epoch: u32,
+        /// The newest one.
+        current: u32,
+    },
+    /// The producer never registered, or not for too long.
+    #[error(
+        "producer {0} is not known (any more); register anew, and read back what has no answer"
+    )]
+    UnknownProducer(u64),
     /// The disk has no room for a commit of this class. Judged before anything else.
     #[error("no room on the broker's disk; free some, or delete a topic: it goes on by itself")]
     DiskFull,

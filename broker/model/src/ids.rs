@@ -102,6 +102,8 @@ impl TopicId {
     pub const CURSORS: Self = Self(2);
     /// `_segments`: which files hold the log, and where partitions start.
     pub const SEGMENTS: Self = Self(3);
+    /// `_producers`: who may produce, and how far each has come.
+    pub const PRODUCERS: Self = Self(4);
     /// The first id of a user's topic.
     pub const FIRST_USER: u64 = 16;
 
@@ -134,6 +136,8 @@ impl PartitionId {
     pub const CURSORS: Self = Self::new(TopicId::CURSORS, 0);
     /// The only partition of `_segments`.
     pub const SEGMENTS: Self = Self::new(TopicId::SEGMENTS, 0);
+    /// The only partition of `_producers`.
+    pub const PRODUCERS: Self = Self::new(TopicId::PRODUCERS, 0);
 
     /// Partition `index` of `topic`.
     #[must_use]

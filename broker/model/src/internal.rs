@@ -13,9 +13,14 @@
 //! | 5 | [`StartRecord`] | `_segments` | `start/TOPIC ID/PARTITION` |
 //! | 6 | [`SegmentRecord`] | `_segments` | `segment/FILE` |
 //! | 7 | [`RemovedRecord`] | `_segments` | `removed` |
+//! | 8 | [`AcceptedRecord`] | `_segments` | `accepted/POSITION/FILE` |
+//! | 9 | [`ProducerRecord`] | `_producers` | `producer/ID` |
+//! | 10 | [`SequencesRecord`] | `_producers` | `sequences/ID/TOPIC ID/PARTITION` |
+//! | 11 | [`CheckpointRecord`] | `_producers` | `checkpoint` |
 
 mod catalog;
 mod cursor;
+mod producers;
 mod segments;
 
 use bytes::Bytes;
@@ -24,6 +29,7 @@ use serde::de::DeserializeOwned;
 
 pub use catalog::{CatalogKey, CatalogRecord, DeploymentRecord, TopicRecord, VersionRecord};
 pub use cursor::{CursorRecord, FailedAttempts};
+pub use producers::{CheckpointRecord, ProducerRecord, ProducersRecord, SequencesRecord};
 pub use segments::{
     AcceptedRange, AcceptedRecord, CsnRange, RemovedRecord, SegmentRecord, SegmentsKey,
     SegmentsRecord, StartRecord,

@@ -20,6 +20,7 @@ mod module;
 mod names;
 mod partitioner;
 mod position;
+mod producer;
 mod record;
 mod rfc3339;
 mod space;
@@ -46,9 +47,10 @@ pub use ids::{
     Timestamp, TopicId,
 };
 pub use module::{FailureReason, LogLevel, Message, Output, RetryRequest, Verdict, World};
-pub use names::{DeploymentName, TopicName};
+pub use names::{DeploymentName, ProducerName, TopicName};
 pub use partitioner::{murmur2, partition_of_key};
 pub use position::Position;
+pub use producer::{DuplicateRecord, ProducerIdentity, SequencedBatch};
 pub use record::{Header, Record, RecordRef};
 pub use space::{CommitClass, SpaceLevel};
 pub use topic::{Limit, OnFull, PolicyChange, TopicPolicy};

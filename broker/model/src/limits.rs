@@ -25,6 +25,12 @@ pub const PRODUCED_HEADERS_MAX: usize = HEADERS_MAX - BROKER_HEADERS_MAX;
 pub const TOPIC_NAME_BYTES_MAX: usize = 200;
 /// Longest deployment name, in bytes.
 pub const DEPLOYMENT_NAME_BYTES_MAX: usize = 100;
+/// Longest name of a producer, in bytes.
+pub const PRODUCER_NAME_BYTES_MAX: usize = 200;
+/// The batches that are remembered of each producer in each partition: so many may be in flight.
+pub const PRODUCER_BATCHES_MAX: usize = 16;
+/// How long a producer that sends nothing is known, in milliseconds of entry time.
+pub const PRODUCER_IDLE_MS: u64 = 7 * 24 * 3600 * 1000;
 /// Most partitions of one topic.
 pub const PARTITIONS_MAX: u32 = 4096;
 /// Longest detail text in a dead letter, in bytes.

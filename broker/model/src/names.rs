@@ -77,6 +77,12 @@ name! {
         && text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
 }
 
+name! {
+    /// The stable name of a producer: 1 to 200 of `A-Z a-z 0-9 . _ -`.
+    ProducerName, ProducerName,
+    |text| is_name(text, limits::PRODUCER_NAME_BYTES_MAX)
+}
+
 impl DeploymentName {
     /// The topic of this deployment's dead letters, unless its settings name another: `NAME.dlq`.
     #[must_use]

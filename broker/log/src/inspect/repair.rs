@@ -54,7 +54,9 @@ fn read_anew(storage: &dyn Storage, paths: &BTreeSet<String>) -> Result<(), Erro
 
 /// Tells the log of all partitions that there are, and of what was accepted before.
 fn expect_all(log: &Log) -> Result<(), Error> {
-    for partition in [PartitionId::CATALOG, PartitionId::CURSORS, PartitionId::SEGMENTS] {
+    for partition in
+        [PartitionId::CATALOG, PartitionId::CURSORS, PartitionId::SEGMENTS, PartitionId::PRODUCERS]
+    {
         log.expect(partition);
     }
     read_records(log, PartitionId::SEGMENTS, &mut |record| {
