@@ -115,6 +115,7 @@ impl Catalog {
             PartitionId::CATALOG => "_catalog".to_owned(),
             PartitionId::CURSORS => "_cursors".to_owned(),
             PartitionId::SEGMENTS => "_segments".to_owned(),
+            PartitionId::PRODUCERS => "_producers".to_owned(),
             _ => self.topic_name(id).map_or_else(|| id.to_string(), ToString::to_string),
         }
     }

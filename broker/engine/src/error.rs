@@ -207,8 +207,13 @@ impl Error {
                 | Self::ShuttingDown
                 | Self::TopicFull { .. }
                 | Self::DiskFull
-                | Self::Refused(Refusal::EndMoved { .. })
-        )
+        ) || self.is_overtaken()
+    }
+
+    /// Whether another change of internal state came between.
+    #[must_use]
+    pub fn is_overtaken(&self) -> bool {
+        matches!(self, Self::Refused(Refusal::EndMoved { partition, .. }) if partition.topic.is_internal())
     }
 
     /// Whether certainly nothing happened.

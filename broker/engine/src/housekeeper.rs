@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use logmill_log::{Cleaned, Cleaner, Job, Policies, Report, Settings, Throttle};
 use logmill_model::internal::SegmentsRecord;
-use logmill_model::{Append, Commit, CommitClass, PartitionId, Record, RecordBatch, SpaceLevel};
+use logmill_model::{
+    Append, Commit, CommitClass, Outcome, PartitionId, Record, RecordBatch, SpaceLevel,
+};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -123,6 +125,11 @@ impl Housekeeper {
 
     /// Plans and does one job. The cleaner comes back unless its work has panicked.
     async fn turn(&self, cleaner: Cleaner) -> (Turn, Option<Cleaner>) {
+        if cleaner.newest() > self.parts.views.taken_in()
+            && let Err(turn) = self.take_in().await
+        {
+            return (turn, Some(cleaner));
+        }
         let parts = Arc::clone(&self.parts);
         let planned = spawn_blocking(move || plan(&parts, cleaner)).await;
         let Ok((mut cleaner, job)) = planned else { return (Turn::Ended, None) };
@@ -143,6 +150,19 @@ impl Housekeeper {
             }
         };
         (turn, Some(cleaner))
+    }
+
+    /// Has what sealed files prove of producers written down, so that they may go.
+    async fn take_in(&self) -> Result<(), Turn> {
+        match self.parts.sequencer.checkpoint().await {
+            Ok(Outcome::Committed(_)) => Ok(()),
+            Ok(Outcome::Refused(refusal)) => {
+                tracing::warn!(%refusal, "no checkpoint of the producers");
+                Err(Turn::Failed)
+            }
+            // The broker stops, or its journal has.
+            Ok(Outcome::Unknown) | Err(_) => Err(Turn::Ended),
+        }
     }
 
     /// The further behind, the faster: so the backlog is bounded, whatever is produced. On a full
@@ -207,8 +227,9 @@ fn plan(parts: &Parts, mut cleaner: Cleaner) -> (Cleaner, Option<Job>) {
     };
     let job = cleaner.plan(&Policies {
         now: parts.clock.now(),
-        // A snapshot of the views that the cleaner has come behind is not believed.
-        views_csn: parts.log.durable_csn(),
+        // A snapshot of the views that the cleaner has come behind is not believed; what later
+        // entries prove of producers is nowhere else.
+        views_csn: parts.views.taken_in(),
         is_compacted: &is_compacted,
     });
     (cleaner, job)

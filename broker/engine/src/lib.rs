@@ -4,7 +4,7 @@
 //! | a request | lives in |
 //! |---|---|
 //! | create, alter, delete, describe a topic | `topics.rs` |
-//! | produce, through routers | `produce.rs`, `outputs.rs` |
+//! | produce, through routers | `produce.rs`, `outputs.rs`; `sequencer/producers.rs`: each batch once |
 //! | subscribe, through a filter | `subscribe.rs`, `position.rs` |
 //! | upload a module | `modules.rs` |
 //! | deploy, pause, resume, delete | `deploy.rs`, `deployments.rs` |
@@ -54,5 +54,5 @@ mod views;
 pub use engine::{Engine, Options};
 pub use error::Error;
 pub use housekeeper::CleanerStats;
-pub use produce::Ack;
+pub use produce::{Ack, Produce};
 pub use subscribe::{Chunk, Subscribe, Subscription};

@@ -71,6 +71,15 @@ pub(crate) const SNAPSHOT_LOG_BYTES: u64 = 64 * 1024 * 1024;
 /// How often it is asked whether a snapshot is due.
 pub(crate) const SNAPSHOT_EVERY: Duration = Duration::from_secs(10);
 
+/// What is known of producers, in bytes.
+pub(crate) const PRODUCERS_BYTES_MAX: usize = 64 << 20;
+/// Records of `_producers` that a checkpoint puts into one commit: they fit a batch.
+pub(crate) const CHECKPOINT_RECORDS_MAX: usize = 1024;
+/// How much the log grows from one checkpoint of the producers to the next, in bytes.
+pub(crate) const CHECKPOINT_LOG_BYTES: usize = 64 << 20;
+/// How much it grows at least for each byte of a checkpoint.
+pub(crate) const CHECKPOINT_PART: usize = 8;
+
 /// How often the housekeeper asks whether there is something to clean.
 pub(crate) const CLEAN_EVERY: Duration = Duration::from_millis(200);
 /// How often it looks though nothing has happened: tombstones grow old.

@@ -73,11 +73,12 @@ impl Parts {
         clock: Clock,
     ) -> std::io::Result<Started> {
         let Opened { log, journal, cleaner, recovered } = opened;
-        let Replayed { judge, catalog, cursors, deleted, suspects, .. } = replayed;
+        let Replayed { mut judge, catalog, cursors, deleted, suspects, .. } = replayed;
         for partition in deleted {
             log.forget(partition);
         }
-        let views = Arc::new(Views::new(log.clone(), catalog, cursors));
+        let checkpoint = judge.producers().checkpoint();
+        let views = Arc::new(Views::new(log.clone(), catalog, cursors, checkpoint));
         let (level, space) = watch::channel(SpaceLevel::default());
         journal.watch_space(Box::new(move |now| {
             level.send_replace(now);

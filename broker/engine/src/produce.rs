@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use logmill_model::limits::BATCH_BYTES_MAX;
 use logmill_model::{
-    Append, Commit, Compression, Csn, DeploymentName, Epoch, Message, Offset, Outcome, PlainBatch,
-    RecordBatch, Timestamp, TopicName, Unrouted, murmur2,
+    Append, Commit, Committed, Compression, Csn, DeploymentName, Epoch, Message, Offset, Outcome,
+    PlainBatch, Precondition, ProducerIdentity, ProducerName, ProducerStamp, RecordBatch, Refusal,
+    SequencedBatch, Timestamp, TopicName, Unrouted, murmur2,
 };
 use logmill_wasm::{CallContext, Failure};
 
@@ -18,8 +19,30 @@ use crate::parts::Parts;
 use crate::seed::{mix, seed};
 use crate::{Engine, Error};
 
+/// A batch to produce.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Produce {
+    /// Where to.
+    pub partition: u32,
+    /// Its records must have passed [`PlainBatch::check_produced`]. It is stored as it is, compressed
+    /// or not.
+    pub batch: RecordBatch,
+    /// Who from, and which in the order of what that one sends to the partition.
+    pub producer: Option<ProducerStamp>,
+    /// Where the partition must end.
+    pub expected_end: Option<Offset>,
+}
+
+impl Produce {
+    /// Of nobody in particular, wherever the partition ends.
+    #[must_use]
+    pub fn new(partition: u32, batch: RecordBatch) -> Self {
+        Self { partition, batch, producer: None, expected_end: None }
+    }
+}
+
 /// Where a produced batch came to lie: it is durable, and whoever reads can see it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ack {
     /// The offset of the batch's first record.
     pub base_offset: Offset,
@@ -27,68 +50,121 @@ pub struct Ack {
     pub append_ts: Timestamp,
     /// The commit.
     pub csn: Csn,
-    /// The broker's start that committed it.
+    /// The broker's start that committed it; the one that tells, of what was there before.
     pub epoch: Epoch,
+    /// Whether its producer had sent it before: it was there, and is so once.
+    pub was_there: bool,
 }
 
 impl Engine {
-    /// Produces a batch, in two steps, so that a stream of batches pipelines: when the call
-    /// returns, the batch is routed and has its turn; the future that it returns resolves when
-    /// the batch is durable.
-    ///
-    /// The batch's records must have passed [`PlainBatch::check_produced`]. It is stored as it is,
-    /// compressed or not.
+    /// Registers a producer, durably: from then on its batches are appended once, however often they
+    /// are sent. Under a name that is known, it is the one of that name, in its next epoch, and what
+    /// an older holder of the name still sends is refused.
     ///
     /// # Errors
-    /// [`Error::UnknownTopic`], [`Error::UnknownPartition`], [`Error::RouterNotReady`],
-    /// [`Error::RouterRefused`]; from the future [`Error::Refused`] and [`Error::Unknown`].
+    /// [`Error::DiskFull`], [`Error::Unknown`], [`Error::ShuttingDown`].
+    pub async fn register_producer(
+        &self,
+        name: Option<ProducerName>,
+    ) -> Result<ProducerIdentity, Error> {
+        match self.parts().sequencer.register(name).await? {
+            (Outcome::Committed(_), Some(identity)) => Ok(identity),
+            (Outcome::Refused(refusal), _) => Err(refusal.into()),
+            (Outcome::Committed(_) | Outcome::Unknown, _) => Err(Error::Unknown),
+        }
+    }
+
+    /// Produces one batch of nobody in particular: see [`produce_all`](Self::produce_all).
+    ///
+    /// # Errors
+    /// As [`produce_all`](Self::produce_all).
     pub async fn produce(
         &self,
         topic: &TopicName,
         partition: u32,
         batch: RecordBatch,
     ) -> Result<impl Future<Output = Result<Ack, Error>> + Send + use<>, Error> {
+        let durable = self.produce_all(topic, vec![Produce::new(partition, batch)]).await?;
+        Ok(async move { durable.await?.pop().ok_or(Error::Unknown) })
+    }
+
+    /// Produces batches to partitions of a topic, all or none, in two steps, so that a stream of them
+    /// pipelines: when the call returns, they are routed and have their turn; the future that it
+    /// returns resolves when they are durable, with an ack for each.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopic`], [`Error::UnknownPartition`], [`Error::RouterNotReady`],
+    /// [`Error::RouterRefused`]; from the future [`Error::Refused`] and [`Error::Unknown`].
+    pub async fn produce_all(
+        &self,
+        topic: &TopicName,
+        batches: Vec<Produce>,
+    ) -> Result<impl Future<Output = Result<Vec<Ack>, Error>> + Send + use<>, Error> {
         let parts = self.parts();
-        let target = parts.partition(topic, partition)?;
         let routers = self.deployments().routers_of(&parts.views.catalog(), topic)?;
-        let records = u64::from(batch.record_count());
-        let bytes = batch.bytes().len() as u64;
-        let mut commit = Commit::default();
-        commit.appends.push(Append::new(target, batch.clone()));
+        let (mut commit, count) = (Commit::default(), batches.len());
+        let (mut records, mut routed_max) = (0, 0);
+        for Produce { partition, batch, producer, expected_end } in &batches {
+            let partition = parts.partition(topic, *partition)?;
+            records += u64::from(batch.record_count());
+            routed_max += decompressed_bytes(batch);
+            commit
+                .appends
+                .push(Append { producer: *producer, ..Append::new(partition, batch.clone()) });
+            let condition = expected_end.map(|end| Precondition::EndOffset { partition, end });
+            commit.preconditions.extend(condition);
+        }
+        let bytes = commit.batch_bytes() as u64;
         // Before it waits for room among commits that may wait for the disk, and before routers work
-        // for nothing.
-        parts.check_space(commit.class)?;
-        let routed_max =
-            if routers.is_empty() { 0 } else { ROUTE_BYTES_MAX + decompressed_bytes(&batch) };
+        // for nothing. What was sent before may be there already, which only its turn tells.
+        if batches.iter().all(|it| it.producer.is_none()) {
+            parts.check_space(commit.class)?;
+        }
+        let routed_max = if routers.is_empty() { 0 } else { ROUTE_BYTES_MAX + routed_max };
         // Taken before routing: what waits for its turn is counted, outputs included.
         let room = parts.sequencer.reserve(commit.batch_bytes() + routed_max).await?;
         if !routers.is_empty() {
             let (parts, topic) = (self.shared_parts(), topic.clone());
-            let route = move || {
-                let (records, crc) = (batch.decompressed(BATCH_BYTES_MAX)?, batch.crc());
-                Route { parts, topic, partition, records, crc }.all(&routers)
-            };
-            let routed = self.parts().pool.run(route).await??;
-            commit.appends.extend(routed.into_appends());
+            let route = move || Route::all(&parts, &topic, &batches, &routers);
+            commit.appends.extend(self.parts().pool.run(route).await??.into_appends());
         }
         let ticket = parts.sequencer.propose_in(room, commit).await?;
-        let views = Arc::clone(&parts.views);
+        let (views, epoch) = (Arc::clone(&parts.views), self.epoch());
         Ok(async move {
             match ticket.await {
                 Outcome::Committed(committed) => {
                     metrics::counter!("logmill_produced_records_total").increment(records);
                     metrics::counter!("logmill_produced_bytes_total").increment(bytes);
-                    Ok(Ack {
-                        base_offset: committed.base_offsets[0],
-                        append_ts: committed.time,
-                        csn: committed.csn,
-                        epoch: committed.epoch,
-                    })
+                    Ok(acks(&committed, count))
+                }
+                Outcome::Refused(Refusal::Duplicate(originals)) => {
+                    metrics::counter!("logmill_duplicate_batches_total").increment(count as u64);
+                    Ok(originals.into_iter().map(|it| Ack::of_original(it, epoch)).collect())
                 }
                 Outcome::Refused(refusal) => Err(views.named(refusal)),
                 Outcome::Unknown => Err(Error::Unknown),
             }
         })
+    }
+}
+
+/// The acks of a commit's first appends.
+fn acks(committed: &Committed, count: usize) -> Vec<Ack> {
+    let Committed { csn, epoch, time, base_offsets } = committed;
+    let ack = |base_offset: &Offset| Ack {
+        base_offset: *base_offset,
+        append_ts: *time,
+        csn: *csn,
+        epoch: *epoch,
+        was_there: false,
+    };
+    base_offsets.iter().take(count).map(ack).collect()
+}
+
+impl Ack {
+    fn of_original(original: SequencedBatch, epoch: Epoch) -> Self {
+        let SequencedBatch { base_offset, append_ts, csn, .. } = original;
+        Self { base_offset, append_ts, csn, epoch, was_there: true }
     }
 }
 
@@ -107,20 +183,30 @@ pub(crate) struct Router {
 }
 
 /// One batch on its way through the routers of its topic.
-struct Route {
-    parts: Arc<Parts>,
-    topic: TopicName,
+struct Route<'a> {
+    parts: &'a Parts,
+    topic: &'a TopicName,
     partition: u32,
     records: PlainBatch,
     /// Of the batch as it was sent.
     crc: u32,
 }
 
-impl Route {
-    fn all(&self, routers: &[Router]) -> Result<Gathered, Error> {
+impl<'a> Route<'a> {
+    /// What the routers make of all batches together.
+    fn all(
+        parts: &'a Parts,
+        topic: &'a TopicName,
+        batches: &[Produce],
+        routers: &[Router],
+    ) -> Result<Gathered, Error> {
         let mut gathered = Gathered::default();
         let started = Instant::now();
-        routers.iter().try_for_each(|router| self.through(router, started, &mut gathered))?;
+        for Produce { partition, batch, .. } in batches {
+            let (records, crc) = (batch.decompressed(BATCH_BYTES_MAX)?, batch.crc());
+            let route = Self { parts, topic, partition: *partition, records, crc };
+            routers.iter().try_for_each(|it| route.through(it, started, &mut gathered))?;
+        }
         Ok(gathered)
     }
 
@@ -141,7 +227,7 @@ impl Route {
             |index, failure: Failure| refused(index, failure.reason.as_str(), failure.detail);
         let mut instance = active.take_instance(now).map_err(|it| failed(0, it))?;
         let catalog = self.parts.views.catalog();
-        let seed = seed(&router.deployment, &self.topic, self.partition);
+        let seed = seed(&router.deployment, self.topic, self.partition);
         for record in &self.records {
             let index = record.offset_delta;
             let message = self.message(record.to_record(self.records.bytes()));

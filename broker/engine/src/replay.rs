@@ -12,7 +12,7 @@ use logmill_model::{LaneId, Offset, PartitionId, RecordBatch};
 use crate::Error;
 use crate::catalog::Catalog;
 use crate::limits::REPLAY_BYTES_MAX;
-use crate::sequencer::{Changes, Judge};
+use crate::sequencer::{Changes, INTERNAL, Judge};
 use crate::snapshot::{self, PartitionSnapshot};
 use crate::suspects::{LostRecords, Suspects};
 use crate::views::Cursors;
@@ -42,14 +42,12 @@ pub(crate) fn replay(
 ) -> Result<(Opened, Replayed), Error> {
     let opened = logmill_log::open(Arc::clone(&storage), settings)?;
     let log = &opened.log;
-    let internal = [PartitionId::CATALOG, PartitionId::CURSORS, PartitionId::SEGMENTS];
-    internal.iter().for_each(|partition| log.expect(*partition));
+    INTERNAL.iter().for_each(|partition| log.expect(*partition));
     accept_losses(log)?;
     let (mut replayed, mut lost) = (Replayed::default(), LostRecords::default());
     let snapshot = snapshot::load(&*storage, log, opened.recovered.cluster);
     let mut snapshots = snapshot.map_or_else(Vec::new, |snapshot| snapshot.partitions);
-    // The catalog says which partitions there are, so it comes first.
-    for partition in internal {
+    for partition in INTERNAL {
         let next = match snapshots.iter().position(|it| it.partition == partition) {
             Some(at) => replayed.restore(snapshots.swap_remove(at))?,
             None => log.start_offset(partition),
@@ -59,6 +57,7 @@ pub(crate) fn replay(
             replayed.take(partition, stored.envelope.base_offset, &stored.batch)
         })?;
     }
+    replayed.take_envelopes(log, &lost)?;
     replayed.end(log, &opened.recovered, lost);
     Ok((opened, replayed))
 }
@@ -144,6 +143,28 @@ impl Replayed {
             self.cursor_offsets.insert(*lane, offset);
             self.cursors.apply(*lane, cursor.as_ref());
         }
+        for record in changes.producers {
+            self.judge.producers().restore(record);
+        }
+        Ok(())
+    }
+
+    /// Takes in what the entries after the last checkpoint say of producers. Where any of that may be
+    /// lost, nothing is known of any of them: they register anew, and nothing is taken for a
+    /// duplicate, or for none, in error.
+    fn take_envelopes(&mut self, log: &Log, lost: &LostRecords) -> Result<(), Error> {
+        if log.end_offset(PartitionId::PRODUCERS) == Offset::ZERO {
+            return Ok(());
+        }
+        let producers = self.judge.producers();
+        let is_whole =
+            log.envelopes_after(producers.checkpoint(), &mut |partition, envelope| {
+                producers.replay(partition, envelope);
+            })?;
+        if !is_whole || lost.is_of(PartitionId::PRODUCERS) {
+            tracing::warn!("what is known of producers may be lost: they have to register anew");
+            producers.forget_all();
+        }
         Ok(())
     }
 
@@ -157,6 +178,7 @@ impl Replayed {
         for (partition, start) in std::mem::take(&mut self.starts) {
             log.trim(partition, start);
         }
+        self.judge.settle_producers();
         self.suspects = lost.suspects(&self.cursor_offsets);
         self.judge.go_on_after(recovered.last_csn, recovered.last_time);
         for (partition, _, end) in log.partitions() {

@@ -9,22 +9,27 @@
 
 mod capacity;
 mod judge;
+mod producers;
+mod register;
 mod ticket;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use logmill_log::{Durability, Journal};
-use logmill_model::{Commit, Committed, Csn, Epoch, Offset, Outcome, PartitionId, Refusal};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use logmill_log::{Durability, Journal, StoredBatch};
+use logmill_model::{
+    Commit, CommitClass, Committed, Csn, Epoch, Offset, Outcome, PartitionId, ProducerIdentity,
+    ProducerName, Refusal,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-pub(crate) use judge::{Changes, Judge, Sequenced};
+pub(crate) use judge::{Changes, INTERNAL, Judge, Sequenced};
 pub(crate) use ticket::Ticket;
 
 use crate::Error;
 use crate::clock::Clock;
-use crate::limits::{PROPOSALS_BYTES_MAX, PROPOSALS_MAX};
+use crate::limits::{CHECKPOINT_LOG_BYTES, CHECKPOINT_PART, PROPOSALS_BYTES_MAX, PROPOSALS_MAX};
 use crate::views::Views;
 use capacity::Capacity;
 use ticket::Answer;
@@ -33,7 +38,19 @@ use ticket::Answer;
 const PROPOSAL_OVERHEAD_BYTES: usize = 512;
 
 enum Event {
-    Proposed { commit: Commit, answer: Answer, permit: OwnedSemaphorePermit },
+    Proposed {
+        commit: Commit,
+        answer: Answer,
+        permit: OwnedSemaphorePermit,
+    },
+    Registered {
+        name: Option<ProducerName>,
+        identity: oneshot::Sender<ProducerIdentity>,
+        answer: Answer,
+    },
+    Checkpoint {
+        answer: Answer,
+    },
     Closed,
 }
 
@@ -56,7 +73,7 @@ impl Sequencer {
         let (events, queue) = mpsc::channel(PROPOSALS_MAX);
         let held = Arc::new(HeldRefusals::after(judge.last_csn()));
         let capacity = Capacity::of(views.log().clone());
-        let state = Thread { judge, journal, views, epoch, clock, held, capacity };
+        let state = Thread { judge, journal, views, epoch, clock, held, capacity, grown: 0 };
         let thread =
             std::thread::Builder::new().name("sequencer".into()).spawn(move || state.run(queue))?;
         let bytes = Arc::new(Semaphore::new(PROPOSALS_BYTES_MAX));
@@ -88,6 +105,26 @@ impl Sequencer {
         self.propose_in(self.reserve(commit.batch_bytes()).await?, commit).await
     }
 
+    /// Registers a producer, and waits until that is durable.
+    pub(crate) async fn register(
+        &self,
+        name: Option<ProducerName>,
+    ) -> Result<(Outcome, Option<ProducerIdentity>), Error> {
+        let (identity, identified) = oneshot::channel();
+        let (answer, ticket) = Ticket::new();
+        let event = Event::Registered { name, identity, answer };
+        self.events.send(event).await.map_err(|_| Error::ShuttingDown)?;
+        Ok((ticket.await, identified.await.ok()))
+    }
+
+    /// Puts what has changed of producers into `_producers`, and waits until that is durable.
+    pub(crate) async fn checkpoint(&self) -> Result<Outcome, Error> {
+        let (answer, ticket) = Ticket::new();
+        let sent = self.events.send(Event::Checkpoint { answer }).await;
+        sent.map_err(|_| Error::ShuttingDown)?;
+        Ok(ticket.await)
+    }
+
     /// Takes no more proposals; those that are queued are sequenced and made durable.
     pub(crate) async fn close(&self) {
         self.bytes.close();
@@ -117,6 +154,8 @@ struct Thread {
     clock: Clock,
     held: Arc<HeldRefusals>,
     capacity: Capacity,
+    /// How much the log has grown since the last checkpoint of the producers, in bytes.
+    grown: usize,
 }
 
 impl Thread {
@@ -124,6 +163,10 @@ impl Thread {
         while let Some(event) = queue.blocking_recv() {
             match event {
                 Event::Proposed { commit, answer, permit } => self.take(commit, answer, permit),
+                Event::Registered { name, identity, answer } => {
+                    self.register(name, identity, answer);
+                }
+                Event::Checkpoint { answer } => self.checkpoint(answer),
                 // What is queued already is still taken; then the queue is at its end.
                 Event::Closed => queue.close(),
             }
@@ -132,20 +175,74 @@ impl Thread {
     }
 
     fn take(&mut self, commit: Commit, answer: Answer, permit: OwnedSemaphorePermit) {
+        let rests_on = self.judge.last_csn();
+        // What was appended before takes no room.
+        if let Err(refusal @ Refusal::Duplicate(_)) =
+            self.judge.check_producers(&commit, self.clock.now())
+        {
+            return self.held.hold(rests_on, refusal, answer);
+        }
         if !self.journal.space_level().admits(commit.class) {
             // It rests on no entry, and those before it may wait for space themselves.
             let _ = answer.send(Outcome::Refused(Refusal::DiskFull));
             return;
         }
-        let rests_on = self.judge.last_csn();
         let has_room = self.capacity.check(self.judge.catalog(), &commit);
         match has_room.and_then(|()| self.judge.judge(commit, self.clock.now())) {
-            Ok(sequenced) => self.append(sequenced, answer, permit),
+            Ok(sequenced) => self.append(sequenced, answer, Some(permit)),
+            Err(refusal) => self.held.hold(rests_on, refusal, answer),
+        }
+        let due = self.judge.producers().changed_bytes().saturating_mul(CHECKPOINT_PART);
+        if self.grown >= CHECKPOINT_LOG_BYTES.max(due) {
+            self.checkpoint(Ticket::new().0);
+        }
+    }
+
+    fn register(
+        &mut self,
+        name: Option<ProducerName>,
+        identity: oneshot::Sender<ProducerIdentity>,
+        answer: Answer,
+    ) {
+        if !self.journal.space_level().admits(CommitClass::Produce) {
+            let _ = answer.send(Outcome::Refused(Refusal::DiskFull));
+            return;
+        }
+        let rests_on = self.judge.last_csn();
+        match self.judge.register(name, self.clock.now()) {
+            Ok((sequenced, registered)) => {
+                // Whoever asked may have gone.
+                let _ = identity.send(registered);
+                self.append(sequenced, answer, None);
+            }
             Err(refusal) => self.held.hold(rests_on, refusal, answer),
         }
     }
 
-    fn append(&mut self, sequenced: Sequenced, answer: Answer, permit: OwnedSemaphorePermit) {
+    /// Appends what has changed of producers, whatever the room: that is what lets the cleaner go on.
+    fn checkpoint(&mut self, answer: Answer) {
+        self.grown = 0;
+        if self.judge.has_no_producers() {
+            return;
+        }
+        loop {
+            match self.judge.checkpoint(self.clock.now()) {
+                Ok((sequenced, true)) => return self.append(sequenced, answer, None),
+                Ok((sequenced, false)) => self.append(sequenced, Ticket::new().0, None),
+                Err(refusal) => {
+                    let rests_on = self.judge.last_csn();
+                    return self.held.hold(rests_on, refusal, answer);
+                }
+            }
+        }
+    }
+
+    fn append(
+        &mut self,
+        sequenced: Sequenced,
+        answer: Answer,
+        permit: Option<OwnedSemaphorePermit>,
+    ) {
         let Sequenced { entry, changes } = sequenced;
         let committed = Committed {
             csn: entry.csn,
@@ -153,6 +250,7 @@ impl Thread {
             time: entry.time,
             base_offsets: entry.appends.iter().map(|it| it.envelope.base_offset).collect(),
         };
+        self.grown += entry.appends.iter().map(StoredBatch::bytes).sum::<usize>();
         let ends: Vec<(PartitionId, Offset)> =
             entry.appends.iter().map(|it| (it.partition, it.envelope.end_offset())).collect();
         let (views, held) = (Arc::clone(&self.views), Arc::clone(&self.held));

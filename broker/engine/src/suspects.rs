@@ -32,6 +32,11 @@ impl LostRecords {
         *end = to.max(*end);
     }
 
+    /// Whether any of this topic is lost.
+    pub(crate) fn is_of(&self, partition: PartitionId) -> bool {
+        self.by_topic.contains_key(&partition)
+    }
+
     /// Who stands still for it; `cursors` says where the newest record of each lane lies.
     pub(crate) fn suspects(mut self, cursors: &BTreeMap<LaneId, Offset>) -> Suspects {
         let lost_cursors = self.by_topic.remove(&PartitionId::CURSORS);

@@ -4,12 +4,13 @@
 //! the order of commits, before the commit's proposer hears of it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 use logmill_log::Log;
 use logmill_model::internal::CursorRecord;
-use logmill_model::{DeploymentId, LaneId, Offset, PartitionId, Refusal, TopicId};
+use logmill_model::{Csn, DeploymentId, LaneId, Offset, PartitionId, Refusal, TopicId};
 use tokio::sync::watch;
 
 use crate::Error;
@@ -22,6 +23,8 @@ pub(crate) struct Views {
     catalog: ArcSwap<Catalog>,
     /// Held for a look-up, an insert or a copy only.
     cursors: Mutex<Cursors>,
+    /// The entry of the last checkpoint of the producers.
+    checkpoint: AtomicU64,
     /// Held for a look-up or an insert only.
     ends: RwLock<HashMap<PartitionId, watch::Sender<Offset>>>,
 }
@@ -46,11 +49,12 @@ impl Cursors {
 
 impl Views {
     /// The views of a log that was just opened; `changes` are those of all its entries, in order.
-    pub(crate) fn new(log: Log, catalog: Catalog, cursors: Cursors) -> Self {
+    pub(crate) fn new(log: Log, catalog: Catalog, cursors: Cursors, checkpoint: Csn) -> Self {
         Self {
             log,
             catalog: ArcSwap::from_pointee(catalog),
             cursors: Mutex::new(cursors),
+            checkpoint: AtomicU64::new(checkpoint.0),
             ends: RwLock::default(),
         }
     }
@@ -73,6 +77,9 @@ impl Views {
             if let Some((_, end)) = ends.iter().rfind(|(id, _)| *id == PartitionId::CURSORS) {
                 cursors.end = *end;
             }
+        }
+        if let Some(csn) = changes.checkpoint {
+            self.checkpoint.store(csn.0, Ordering::Release);
         }
         for (partition, start) in changes.starts() {
             self.log.trim(partition, start);
@@ -119,6 +126,15 @@ impl Views {
             Some(topic) => Error::TopicFull { topic, partition: partition.index, bytes, max },
             None => Refusal::NoSuchPartition(partition).into(),
         }
+    }
+
+    /// The entry up to which all that entries say is in internal topics as well, or was read from
+    /// there: the files of later ones prove what producers have sent.
+    pub(crate) fn taken_in(&self) -> Csn {
+        if self.log.end_offset(PartitionId::PRODUCERS) == Offset::ZERO {
+            return self.log.durable_csn();
+        }
+        Csn(self.checkpoint.load(Ordering::Acquire))
     }
 
     /// A lane's cursor.

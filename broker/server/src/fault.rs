@@ -55,17 +55,26 @@ fn of_refusal(refusal: &Refusal) -> ErrorCode {
     match refusal {
         Refusal::NoSuchPartition(_) => ErrorCode::UnknownPartition,
         Refusal::Full { .. } => ErrorCode::TopicFull,
+        Refusal::EndMoved { partition, .. } if !partition.topic.is_internal() => {
+            ErrorCode::EndMoved
+        }
         Refusal::EndMoved { .. } | Refusal::StaleCursor(_) => ErrorCode::Overloaded,
         Refusal::TooLarge { .. } | Refusal::TooManyAppends { .. } => ErrorCode::BatchTooLarge,
         Refusal::DiskFull => ErrorCode::DiskFull,
         Refusal::Invalid { .. } => ErrorCode::BadRequest,
+        Refusal::Duplicate(_) | Refusal::OldDuplicate { .. } => ErrorCode::Duplicate,
+        Refusal::SequenceGap { .. } => ErrorCode::SequenceGap,
+        Refusal::Fenced { .. } => ErrorCode::Fenced,
+        Refusal::UnknownProducer(_) => ErrorCode::UnknownProducer,
     }
 }
 
 /// What a client is told of a value that it sent.
 pub(crate) fn of_model(error: &ModelError) -> Fault {
     let (code, index) = match error {
-        ModelError::TopicName(_) | ModelError::DeploymentName(_) => (ErrorCode::BadName, None),
+        ModelError::TopicName(_) | ModelError::DeploymentName(_) | ModelError::ProducerName(_) => {
+            (ErrorCode::BadName, None)
+        }
         ModelError::Batch { .. } => (ErrorCode::MalformedBatch, None),
         ModelError::Checksum { .. } => (ErrorCode::Checksum, None),
         ModelError::BatchTooLarge { .. } => (ErrorCode::BatchTooLarge, None),

@@ -102,6 +102,8 @@ codes! {
     OffsetOutOfRange = 15 "offset out of range" keep nothing;
     /// A partition has what its topic's policy lets it have, and rejects more.
     TopicFull = 16 "topic full" retry nothing;
+    /// A partition does not end where the request expects.
+    EndMoved = 17 "end moved" keep nothing;
     /// A batch breaks its layout.
     MalformedBatch = 20 "malformed batch" keep nothing;
     /// A batch's bytes are not those that its checksum was made of.
@@ -130,8 +132,14 @@ codes! {
     FilterNotReady = 35 "filter not ready" retry nothing;
     /// Reserved: another broker owns the shard.
     NotOwner = 40 "not owner" retry nothing;
-    /// Reserved: a newer owner of the shard, or holder of the producer's id, has taken over.
+    /// A newer holder of the producer's id has taken over, or (reserved) a newer owner of the shard.
     Fenced = 41 "fenced" keep nothing;
+    /// The producer never registered, or was idle for too long.
+    UnknownProducer = 42 "unknown producer" keep nothing;
+    /// A batch does not follow the last one of its producer.
+    SequenceGap = 43 "sequence gap" keep nothing;
+    /// A batch was appended before, and where is not known any more.
+    Duplicate = 44 "duplicate" keep nothing;
 }
 
 impl fmt::Display for ErrorCode {

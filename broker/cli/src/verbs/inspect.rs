@@ -64,6 +64,7 @@ impl Names {
             (PartitionId::CATALOG, "_catalog"),
             (PartitionId::CURSORS, "_cursors"),
             (PartitionId::SEGMENTS, "_segments"),
+            (PartitionId::PRODUCERS, "_producers"),
         ] {
             names.0.insert(id.topic, name.to_owned());
         }

@@ -6,12 +6,13 @@
 use std::collections::HashMap;
 
 use logmill_log::{NewEntry, StoredBatch};
-use logmill_model::internal::{CatalogRecord, CursorRecord, SegmentsRecord};
+use logmill_model::internal::{CatalogRecord, CursorRecord, ProducersRecord, SegmentsRecord};
 use logmill_model::{
     Append, Commit, Csn, Envelope, Error, LaneId, Offset, PartitionId, Precondition, RecordBatch,
     Refusal, Timestamp, limits,
 };
 
+use super::producers::{Producers, Standing, sequenced};
 use crate::catalog::{Catalog, PartitionChange};
 
 /// What a commit changes besides users' topics: decoded once, when it is sequenced or recovered.
@@ -20,6 +21,10 @@ pub(crate) struct Changes {
     pub(crate) catalog: Vec<CatalogRecord>,
     pub(crate) cursors: Vec<(LaneId, Option<CursorRecord>)>,
     pub(crate) segments: Vec<SegmentsRecord>,
+    /// Of those that are read back: what is appended to `_producers` is made of the table itself.
+    pub(crate) producers: Vec<ProducersRecord>,
+    /// The entry of a checkpoint of the producers that is whole with it.
+    pub(crate) checkpoint: Option<Csn>,
 }
 
 impl Changes {
@@ -43,6 +48,9 @@ impl Changes {
                 PartitionId::CATALOG => self.catalog.push(CatalogRecord::decode(key, value)?),
                 PartitionId::CURSORS => self.cursors.push(CursorRecord::decode(key, value)?),
                 PartitionId::SEGMENTS => self.segments.push(SegmentsRecord::decode(key, value)?),
+                PartitionId::PRODUCERS => {
+                    self.producers.push(ProducersRecord::decode(key, value)?);
+                }
                 _ => {}
             }
         }
@@ -65,10 +73,16 @@ impl Changes {
 pub(crate) struct Judge {
     ends: HashMap<PartitionId, Offset>,
     cursors: HashMap<LaneId, (u32, u64)>,
+    pub(super) producers: Producers,
     catalog: Catalog,
     last_csn: Csn,
     last_time: Timestamp,
 }
+
+/// The internal partitions, in the order in which a start reads them: the catalog says which others
+/// there are.
+pub(crate) const INTERNAL: [PartitionId; 4] =
+    [PartitionId::CATALOG, PartitionId::CURSORS, PartitionId::SEGMENTS, PartitionId::PRODUCERS];
 
 /// A commit that has its place.
 #[derive(Debug)]
@@ -79,10 +93,10 @@ pub(crate) struct Sequenced {
 
 impl Default for Judge {
     fn default() -> Self {
-        let internal = [PartitionId::CATALOG, PartitionId::CURSORS, PartitionId::SEGMENTS];
         Self {
-            ends: internal.into_iter().map(|partition| (partition, Offset::ZERO)).collect(),
+            ends: INTERNAL.into_iter().map(|partition| (partition, Offset::ZERO)).collect(),
             cursors: HashMap::new(),
+            producers: Producers::default(),
             catalog: Catalog::default(),
             last_csn: Csn::ZERO,
             last_time: Timestamp::ZERO,
@@ -105,6 +119,27 @@ impl Judge {
         self.last_csn
     }
 
+    /// Where `_producers` ends.
+    pub(super) fn producers_end(&self) -> Offset {
+        self.ends.get(&PartitionId::PRODUCERS).copied().unwrap_or_default()
+    }
+
+    /// Whether none has ever registered.
+    pub(super) fn has_no_producers(&self) -> bool {
+        self.producers_end() == Offset::ZERO
+    }
+
+    /// What is known of producers.
+    pub(crate) fn producers(&mut self) -> &mut Producers {
+        &mut self.producers
+    }
+
+    /// Lets go of what is known of partitions that are not there.
+    pub(crate) fn settle_producers(&mut self) {
+        let ends = &self.ends;
+        self.producers.keep_partitions(|partition| ends.contains_key(&partition));
+    }
+
     /// The catalog as sequenced.
     pub(crate) fn catalog(&self) -> &Catalog {
         &self.catalog
@@ -113,15 +148,55 @@ impl Judge {
     /// Gives the commit its place, or says why it has none; then nothing has changed.
     pub(crate) fn judge(&mut self, commit: Commit, now: Timestamp) -> Result<Sequenced, Refusal> {
         self.check_size(&commit)?;
+        // Before what may have changed since: a batch that was appended before was so for good.
+        self.check_producers(&commit, now)?;
         commit.preconditions.iter().try_for_each(|it| self.check(it))?;
         let changes = self.check_appends(&commit)?;
-        let csn = self.last_csn.next();
-        let time = now.max(self.last_time);
-        let appends =
-            commit.appends.into_iter().map(|append| self.place(append, csn, time)).collect();
+        Ok(self.sequence(commit.appends, changes, now))
+    }
+
+    /// The time of the next entry.
+    pub(super) fn time(&self, now: Timestamp) -> Timestamp {
+        now.max(self.last_time)
+    }
+
+    /// Gives appends that were found to be good their place.
+    pub(super) fn sequence(
+        &mut self,
+        appends: Vec<Append>,
+        changes: Changes,
+        now: Timestamp,
+    ) -> Sequenced {
+        let (csn, time) = (self.last_csn.next(), self.time(now));
+        let appends = appends.into_iter().map(|append| self.place(append, csn, time)).collect();
         self.apply(&changes);
         (self.last_csn, self.last_time) = (csn, time);
-        Ok(Sequenced { entry: NewEntry { csn, time, appends }, changes })
+        Sequenced { entry: NewEntry { csn, time, appends }, changes }
+    }
+
+    /// Checks that the batches of producers are their next ones.
+    pub(crate) fn check_producers(&self, commit: &Commit, now: Timestamp) -> Result<(), Refusal> {
+        let time = self.time(now);
+        let mut known = Vec::new();
+        let stamped = commit.appends.iter().filter_map(|it| Some((it, it.producer?)));
+        for (Append { partition, batch, .. }, stamp) in stamped.clone() {
+            self.end(*partition)?;
+            let count = batch.last_delta().saturating_add(1);
+            match self.producers.standing(stamp, count, *partition, time)? {
+                Standing::Next => {}
+                Standing::Known(batch) => known.push((*partition, batch)),
+            }
+        }
+        match known.first() {
+            None => Ok(()),
+            Some((partition, _)) if known.len() < stamped.count() => {
+                let what = "a part of its commit was appended before, and a part was not";
+                Err(Refusal::Invalid { partition: *partition, what: what.to_owned() })
+            }
+            Some(_) => {
+                Err(Refusal::Duplicate(known.into_iter().map(|(_, it)| it.clone()).collect()))
+            }
+        }
     }
 
     fn check_size(&self, commit: &Commit) -> Result<(), Refusal> {
@@ -171,6 +246,9 @@ impl Judge {
             if end.checked_add(batch.span()).is_none() {
                 return Err(invalid("its offsets have run out".to_owned()));
             }
+            if *partition == PartitionId::PRODUCERS {
+                return Err(invalid("only the sequencer appends to it".to_owned()));
+            }
             changes.read(*partition, batch).map_err(|error| invalid(error.to_string()))?;
         }
         changes.starts().try_for_each(|(partition, start)| self.check_start(partition, start))?;
@@ -204,6 +282,9 @@ impl Judge {
             hops,
         };
         *end = envelope.end_offset();
+        if let Some(stamp) = producer {
+            self.producers.append(partition, stamp, sequenced(stamp, &envelope));
+        }
         StoredBatch { partition, envelope, batch }
     }
 
@@ -221,6 +302,7 @@ impl Judge {
                     for index in 0..partitions {
                         self.ends.remove(&PartitionId::new(topic, index));
                     }
+                    self.producers.forget_topic(topic);
                 }
                 None => {}
             }

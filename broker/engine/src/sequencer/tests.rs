@@ -5,7 +5,7 @@ use std::time::Duration;
 use logmill_log::Settings;
 use logmill_log::faulty::FaultyStorage;
 use logmill_model::internal::{CatalogRecord, TopicRecord};
-use logmill_model::{Append, Offset, Precondition, RecordBatch, TopicId};
+use logmill_model::{Append, Offset, Precondition, ProducerStamp, RecordBatch, TopicId};
 
 use super::*;
 use crate::parts::Parts;
@@ -60,6 +60,46 @@ async fn neither_an_ack_nor_a_refusal_that_rests_on_it_comes_before_the_sync() {
     let end_moved = Refusal::EndMoved { partition: PartitionId::CATALOG, end: Offset(1) };
     let refused = tokio::time::timeout(soon, refused).await.unwrap();
     assert_eq!(refused, Outcome::Refused(end_moved));
+    parts.pool.close();
+    tokio::task::spawn_blocking(|| thread.join()).await.unwrap().unwrap().unwrap();
+}
+
+/// A batch of a producer, its first one to `_catalog`: any partition will do.
+fn first_batch(it: ProducerIdentity) -> Commit {
+    let mut commit = first_topic(16);
+    commit.preconditions.clear();
+    commit.appends[0].producer =
+        Some(ProducerStamp { id: it.id, epoch: it.epoch, first_sequence: 0 });
+    commit
+}
+
+#[tokio::test]
+async fn a_duplicate_is_answered_once_its_original_is_durable_and_with_its_offset() {
+    let storage = FaultyStorage::new();
+    let opened = replay(Arc::new(storage.clone()), Settings::default()).unwrap();
+    let started = Parts::start(opened.0, opened.1, Clock::machine()).unwrap();
+    let crate::parts::Started { parts, thread, .. } = started;
+    let (_, producer) = parts.sequencer.register(None).await.unwrap();
+    let producer = producer.unwrap();
+
+    storage.hold_syncs();
+    let mut original = parts.sequencer.propose(first_batch(producer)).await.unwrap();
+    let mut duplicate = parts.sequencer.propose(first_batch(producer)).await.unwrap();
+    let closing = parts.sequencer.clone();
+    closing.close().await;
+    let waits = storage.clone();
+    tokio::task::spawn_blocking(move || waits.wait_for_held_sync()).await.unwrap();
+    assert!(is_pending(&mut original).await);
+    assert!(is_pending(&mut duplicate).await);
+
+    storage.release_syncs();
+    let soon = Duration::from_secs(60);
+    let original = tokio::time::timeout(soon, original).await.unwrap();
+    let Outcome::Committed(committed) = original else { panic!("{original:?}") };
+    let duplicate = tokio::time::timeout(soon, duplicate).await.unwrap();
+    let Outcome::Refused(Refusal::Duplicate(known)) = duplicate else { panic!("{duplicate:?}") };
+    assert_eq!((known[0].base_offset, known[0].csn), (committed.base_offsets[0], committed.csn));
+    assert_eq!(parts.log.end_offset(PartitionId::CATALOG), Offset(1));
     parts.pool.close();
     tokio::task::spawn_blocking(|| thread.join()).await.unwrap().unwrap().unwrap();
 }
