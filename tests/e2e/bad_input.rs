@@ -179,7 +179,7 @@ async fn raw(broker: &Broker) -> RawConnection {
 
 async fn produce_stream(broker: &Broker, topic: &str) -> RawStream {
     let connection = raw(broker).await;
-    let open = ProduceOpen { topic: topic.parse().unwrap(), partition: None };
+    let open = ProduceOpen { topic: topic.parse().unwrap(), partition: None, producer: None };
     let open = Frame::Open(StreamKind::Produce, open.to_bytes().unwrap());
     let mut stream = connection.open(&open).await;
     let answer = stream.next(Accepts::REPLY).await;
@@ -251,7 +251,7 @@ async fn a_client_that_disconnects_in_mid_frame_costs_nothing_but_its_connection
     let frame = encoded(&Frame::Produce(altered(1, |_| ())));
     for cut in [1, 7, 8, 20, frame.len() - 1] {
         let connection = raw(&broker).await;
-        let open = ProduceOpen { topic: "t".parse().unwrap(), partition: None };
+        let open = ProduceOpen { topic: "t".parse().unwrap(), partition: None, producer: None };
         let open = Frame::Open(StreamKind::Produce, open.to_bytes().unwrap());
         let mut stream = connection.open(&open).await;
         assert!(stream.next(Accepts::REPLY).await.is_some());

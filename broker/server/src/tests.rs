@@ -8,6 +8,7 @@ mod control;
 mod handshake;
 mod life;
 mod produce;
+mod sequences;
 mod subscribe;
 mod support;
 mod topics;

@@ -2,8 +2,8 @@
 
 use logmill_model::{
     BackupReport, BrokerStatus, DeployRequest, Deployed, DeploymentDescription, DeploymentName,
-    ModuleDescription, ModuleLogLine, PolicyChange, SkippedLane, TopicDescription, TopicName,
-    TopicPolicy,
+    ModuleDescription, ModuleLogLine, PolicyChange, ProducerIdentity, ProducerName, SkippedLane,
+    TopicDescription, TopicName, TopicPolicy,
 };
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,13 @@ pub enum Request {
     TopicDelete {
         /// Its name.
         topic: TopicName,
+    },
+    /// Registers a producer. Answered by [`Response::Producer`].
+    #[serde(rename = "producer.register")]
+    ProducerRegister {
+        /// The name under which it comes back, where it has one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<ProducerName>,
     },
     /// Tells of the broker. Answered by [`Response::Status`].
     #[serde(rename = "status")]
@@ -127,6 +134,8 @@ pub enum Response {
     Topic(TopicDescription),
     /// All topics, by name.
     Topics(Vec<TopicDescription>),
+    /// Who a producer is.
+    Producer(ProducerIdentity),
     /// The broker.
     Status(Box<BrokerStatus>),
     /// The backup that was made.

@@ -24,7 +24,7 @@ impl Accepts {
         FrameType::Upload,
     ]);
     /// To a broker, after the opening of a produce stream.
-    pub const PRODUCER: Self = Self::of(&[FrameType::Produce]);
+    pub const PRODUCER: Self = Self::of(&[FrameType::Produce, FrameType::Append]);
     /// To a broker, after the opening of a subscribe stream.
     pub const SUBSCRIBER: Self = Self::of(&[FrameType::Credit]);
     /// To a client: the answer to an opening, a request or an upload.

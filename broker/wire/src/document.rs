@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Accepts, Ack, Data, Decoded, Decoder, ErrorCode, Fault, Frame, FrameType, Hello, Limits,
-    Message, Produce, ProduceOpen, ProduceOpened, Progress, Request, Response, StreamKind,
-    SubscribeOpen, SubscribeOpened, Upload, Welcome, limits,
+    Accepts, Ack, Append, AppendBatch, Data, Decoded, Decoder, ErrorCode, Fault, Frame, FrameType,
+    Hello, Limits, Message, Produce, ProduceOpen, ProduceOpened, Progress, Request, Response,
+    StreamKind, SubscribeOpen, SubscribeOpened, Upload, Welcome, limits,
 };
 use bytes::Bytes;
 use logmill_model::{
-    Compression, Csn, Envelope, Epoch, Header, Offset, Position, Record, RecordBatch, ShardId,
-    Timestamp, TopicPolicy,
+    Compression, Csn, DuplicateRecord, Envelope, Epoch, Header, Offset, Position, ProducerIdentity,
+    Record, RecordBatch, ShardId, Timestamp, TopicPolicy,
 };
 
 const DOCUMENT: &str = include_str!("../PROTOCOL.md");
@@ -71,7 +71,15 @@ fn ack() -> Ack {
         epoch: Epoch(3),
         partition: 2,
         shard: ShardId(0),
+        was_there: false,
+        duplicates: Vec::new(),
     }
+}
+
+fn append() -> Append {
+    let first = AppendBatch { first_sequence: Some(5), ..AppendBatch::new(2, &batch()) };
+    let second = AppendBatch { expected_end: Some(Offset(42)), ..AppendBatch::new(3, &batch()) };
+    Append { request: 2, batches: vec![first, second] }
 }
 
 fn welcome() -> Welcome {
@@ -103,14 +111,19 @@ fn openings() -> Vec<(&'static str, Frame)> {
     let hello = Hello { version: 1, client: "c".into(), token: "abc".into() };
     let policy = TopicPolicy::default();
     let create = Request::TopicCreate { topic: topic(), partitions: 3, policy };
-    let produce = ProduceOpen { topic: topic(), partition: None };
+    let produce = ProduceOpen { topic: topic(), partition: None, producer: None };
+    let identity = ProducerIdentity { id: 7, epoch: 1 };
+    let sequenced = ProduceOpen { producer: Some(identity), ..produce.clone() };
+    let register = Request::ProducerRegister { name: Some("p".parse().unwrap()) };
     let from = Position::Offset(Offset(42));
     let subscribe =
         SubscribeOpen { topic: topic(), partition: 2, from, filter: None, credit: 65536 };
     vec![
         ("hello", open(StreamKind::Hello, &hello)),
         ("request", open(StreamKind::Control, &create)),
+        ("register", open(StreamKind::Control, &register)),
         ("produce-open", open(StreamKind::Produce, &produce)),
+        ("produce-open-sequenced", open(StreamKind::Produce, &sequenced)),
         ("subscribe-open", open(StreamKind::Subscribe, &subscribe)),
         ("upload", open(StreamKind::Upload, &Upload { length: 46_000 })),
     ]
@@ -120,6 +133,7 @@ fn examples() -> Vec<(&'static str, Frame)> {
     let refused = Fault::new(ErrorCode::RouterRefused, "no route").of_request(1).at_record(Some(0));
     let unknown = Fault::new(ErrorCode::UnknownTopic, "unknown topic t");
     let opened = SubscribeOpened { start: Offset(42), end: Offset(43) };
+    let duplicate = DuplicateRecord { index: 1, partition: 0, offset: Offset(9) };
     let mut examples = openings();
     examples.extend([
         ("welcome", reply(&welcome())),
@@ -127,7 +141,13 @@ fn examples() -> Vec<(&'static str, Frame)> {
         ("produce-opened", reply(&ProduceOpened { partitions: 3 })),
         ("subscribe-opened", reply(&opened)),
         ("produce", Frame::Produce(Produce::new(1, 2, &batch()))),
+        ("append", Frame::Append(append())),
         ("ack", Frame::Ack(ack())),
+        (
+            "ack-duplicates",
+            Frame::Ack(Ack { was_there: true, duplicates: vec![duplicate], ..ack() }),
+        ),
+        ("registered", reply(&Response::Producer(ProducerIdentity { id: 7, epoch: 1 }))),
         ("fault", Frame::Fault(refused)),
         ("fault-end", Frame::Fault(unknown)),
         ("credit", Frame::Credit(119)),
@@ -243,6 +263,8 @@ fn the_limits_in_the_text_are_those_of_the_code() {
         ("waits at most 30000 ms", limits::LOG_WAIT_MS_MAX),
         ("at most 1000 lines", u64::from(limits::LOG_LINES_MAX)),
         ("more than 67108864 counts as that", limits::CREDIT_BYTES_MAX),
+        ("at most 1024 batches", limits::APPEND_BATCHES_MAX as u64),
+        ("its last 16 batches", logmill_model::limits::PRODUCER_BATCHES_MAX as u64),
         ("More than 67108864 bytes is refused", logmill_model::limits::MODULE_BYTES_MAX as u64),
     ] {
         assert!(DOCUMENT.contains(text), "{text}");

@@ -1,15 +1,17 @@
 //! Frames: all that travels on a stream but the bytes of an upload. Little-endian; the bodies'
 //! layouts stand beside the types, and as tables in `PROTOCOL.md`.
 
+mod append;
+
 use bytes::{Buf, BufMut, Bytes};
-use logmill_model::{
-    Csn, ENVELOPE_BYTES, Envelope, Epoch, Offset, RecordBatch, ShardId, Timestamp,
-};
+use logmill_model::{ENVELOPE_BYTES, Envelope, Offset, RecordBatch};
 
 use crate::frame_type::{
-    ACK_BYTES, CREDIT_BYTES, FAULT_HEAD_BYTES, MAGIC, PRODUCE_HEAD_BYTES, PROGRESS_BYTES,
+    CREDIT_BYTES, FAULT_HEAD_BYTES, MAGIC, PRODUCE_HEAD_BYTES, PROGRESS_BYTES,
 };
 use crate::{Error, ErrorCode, FrameType, StreamKind, limits};
+
+pub use append::{Ack, Append, AppendBatch};
 
 const RETRYABLE: u8 = 1;
 const NO_SIDE_EFFECTS: u8 = 2;
@@ -26,6 +28,8 @@ pub enum Frame {
     Fault(Fault),
     /// A client sends a batch.
     Produce(Produce),
+    /// A client sends batches, and says more of them.
+    Append(Append),
     /// The broker has made a batch durable.
     Ack(Ack),
     /// A subscriber is done with this many bytes of data frames' bodies.
@@ -56,26 +60,6 @@ impl Produce {
     pub fn new(request: u64, partition: u32, batch: &RecordBatch) -> Self {
         Self { request, partition, crc: batch.crc(), batch: batch.bytes().clone() }
     }
-}
-
-/// A batch is durable and can be read. Body, 48 bytes: request u64, base offset u64, append time
-/// u64, CSN u64, epoch u64, partition u32, shard u16, 0 u16.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ack {
-    /// Of the produce frame.
-    pub request: u64,
-    /// The offset of its first record.
-    pub base_offset: Offset,
-    /// When it was sequenced.
-    pub append_ts: Timestamp,
-    /// The commit.
-    pub csn: Csn,
-    /// The broker's start.
-    pub epoch: Epoch,
-    /// Of the produce frame.
-    pub partition: u32,
-    /// Whose log it is in.
-    pub shard: ShardId,
 }
 
 /// A refusal. Body, 16 bytes and the text: request u64, code u16, flags u8 (bit 0 a retry may
@@ -166,6 +150,7 @@ impl Frame {
             Self::Reply(_) => FrameType::Reply,
             Self::Fault(_) => FrameType::Fault,
             Self::Produce(_) => FrameType::Produce,
+            Self::Append(_) => FrameType::Append,
             Self::Ack(_) => FrameType::Ack,
             Self::Credit(_) => FrameType::Credit,
             Self::Data(_) => FrameType::Data,
@@ -179,6 +164,7 @@ impl Frame {
         match self {
             Self::Open(_, bytes) | Self::Reply(bytes) => bytes.clone(),
             Self::Produce(produce) => produce.batch.clone(),
+            Self::Append(append) => append.payload(),
             Self::Data(data) => data.batch.clone(),
             Self::Fault(_) | Self::Ack(_) | Self::Credit(_) | Self::Progress(_) => Bytes::new(),
         }
@@ -189,7 +175,8 @@ impl Frame {
             Self::Open(..) | Self::Reply(_) => 0,
             Self::Fault(fault) => FAULT_HEAD_BYTES + fault.text.len(),
             Self::Produce(_) => PRODUCE_HEAD_BYTES,
-            Self::Ack(_) => ACK_BYTES,
+            Self::Append(append) => append.head_bytes(),
+            Self::Ack(ack) => ack.bytes(),
             Self::Credit(_) => CREDIT_BYTES,
             Self::Data(_) => ENVELOPE_BYTES,
             Self::Progress(_) => PROGRESS_BYTES,
@@ -218,6 +205,7 @@ impl Frame {
                 out.put_u32_le(produce.partition);
                 out.put_u32_le(produce.crc);
             }
+            Self::Append(append) => append.encode_head(out),
             Self::Ack(ack) => ack.encode(out),
             Self::Credit(bytes) => out.put_u64_le(*bytes),
             Self::Data(data) => data.envelope.encode(out),
@@ -245,6 +233,7 @@ impl Frame {
             FrameType::Reply => return Ok(Self::Reply(body)),
             FrameType::Fault => Fault::decode(body).map(Self::Fault),
             FrameType::Produce => Produce::decode(body).map(Self::Produce),
+            FrameType::Append => Append::decode(body).map(Self::Append),
             FrameType::Ack => Ack::decode(body).map(Self::Ack),
             FrameType::Credit => {
                 exactly(body, CREDIT_BYTES).map(|mut b| Self::Credit(b.get_u64_le()))
@@ -288,33 +277,6 @@ impl Produce {
             crc: body.get_u32_le(),
             batch: body,
         })
-    }
-}
-
-impl Ack {
-    fn encode(&self, out: &mut impl BufMut) {
-        out.put_u64_le(self.request);
-        out.put_u64_le(self.base_offset.0);
-        out.put_u64_le(self.append_ts.0);
-        out.put_u64_le(self.csn.0);
-        out.put_u64_le(self.epoch.0);
-        out.put_u32_le(self.partition);
-        out.put_u16_le(self.shard.0);
-        out.put_u16_le(0);
-    }
-
-    fn decode(body: Bytes) -> Result<Self, String> {
-        let mut body = exactly(body, ACK_BYTES)?;
-        let ack = Self {
-            request: body.get_u64_le(),
-            base_offset: Offset(body.get_u64_le()),
-            append_ts: Timestamp(body.get_u64_le()),
-            csn: Csn(body.get_u64_le()),
-            epoch: Epoch(body.get_u64_le()),
-            partition: body.get_u32_le(),
-            shard: ShardId(body.get_u16_le()),
-        };
-        if body.get_u16_le() == 0 { Ok(ack) } else { Err("reserved bytes are not zero".into()) }
     }
 }
 

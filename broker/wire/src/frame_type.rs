@@ -11,7 +11,7 @@
 
 use std::fmt;
 
-use logmill_model::limits::BATCH_BYTES_MAX;
+use logmill_model::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
 
 use crate::{Error, limits};
 
@@ -21,8 +21,14 @@ pub(crate) const HEADER_BYTES: usize = 8;
 pub(crate) const MAGIC: u8 = 0x4c;
 /// What a produce frame's body has before the batch, in bytes.
 pub(crate) const PRODUCE_HEAD_BYTES: usize = 16;
-/// The body of an ack, in bytes.
+/// What an append frame's body has before the heads of its batches, in bytes.
+pub(crate) const APPEND_HEAD_BYTES: usize = 16;
+/// What it has of each batch before the first one, in bytes.
+pub(crate) const APPEND_BATCH_HEAD_BYTES: usize = 32;
+/// The body of an ack without duplicates, in bytes.
 pub(crate) const ACK_BYTES: usize = 48;
+/// What an ack has of each record that was not stored, in bytes.
+pub(crate) const DUPLICATE_RECORD_BYTES: usize = 16;
 /// What a fault's body has before the text, in bytes.
 pub(crate) const FAULT_HEAD_BYTES: usize = 16;
 /// The body of a progress frame, in bytes.
@@ -109,7 +115,9 @@ frame_types! {
     /// A batch to append: a [`Produce`](crate::Produce).
     Produce = 32, "produce", PRODUCE_HEAD_BYTES + BATCH_BYTES_MAX;
     /// A batch is durable: an [`Ack`](crate::Ack).
-    Ack = 33, "ack", ACK_BYTES;
+    Ack = 33, "ack", ACK_BYTES + DUPLICATE_RECORD_BYTES * BATCH_RECORDS_MAX;
+    /// Batches to append, all or none: an [`Append`](crate::Append).
+    Append = 34, "append", limits::APPEND_BODY_BYTES_MAX;
     /// Bytes that a subscriber is done with.
     Credit = 48, "credit", CREDIT_BYTES;
     /// A batch of a partition: a [`Data`](crate::Data).

@@ -30,7 +30,7 @@ pub use control::{Request, Response};
 pub use credit::Credit;
 pub use decoder::{Accepts, Decoded, Decoder};
 pub use error::Error;
-pub use frame::{Ack, Data, Fault, Frame, Produce, Progress};
+pub use frame::{Ack, Append, AppendBatch, Data, Fault, Frame, Produce, Progress};
 pub use frame_type::{FrameType, StreamKind};
 pub use hello::{Hello, Limits, Welcome};
 pub use open::{ProduceOpen, ProduceOpened, SubscribeOpen, SubscribeOpened, Upload};

@@ -1,6 +1,6 @@
 //! The first exchange of produce, subscribe and upload streams.
 
-use logmill_model::{DeploymentName, Offset, Position, TopicName};
+use logmill_model::{DeploymentName, Offset, Position, ProducerIdentity, TopicName};
 use serde::{Deserialize, Serialize};
 
 use crate::{Message, limits};
@@ -13,6 +13,9 @@ pub struct ProduceOpen {
     /// The only partition, when there is to be only one; else each frame names its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partition: Option<u32>,
+    /// Whose batches it brings; they then have sequences.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub producer: Option<ProducerIdentity>,
 }
 
 impl Message for ProduceOpen {

@@ -277,6 +277,7 @@ fn changes(request: &Request) -> bool {
         | Request::TopicDelete { .. }
         | Request::Backup { .. }
         | Request::ClockAccept
+        | Request::ProducerRegister { .. }
         | Request::ModuleDeploy(_)
         | Request::ModulePause { .. }
         | Request::ModuleResume { .. }

@@ -243,6 +243,8 @@ impl Served {
             epoch: Epoch(3),
             partition: produce.partition,
             shard: ShardId(0),
+            was_there: false,
+            duplicates: Vec::new(),
         };
         self.send(&Frame::Ack(ack)).await;
     }

@@ -111,7 +111,7 @@ impl Producer {
         topic: TopicName,
         options: ProducerOptions,
     ) -> Result<Self, Error> {
-        let open = ProduceOpen { topic: topic.clone(), partition: None };
+        let open = ProduceOpen { topic: topic.clone(), partition: None, producer: None };
         let (writer, mut reader) =
             stream::open(client.connection(), StreamKind::Produce, &open).await?;
         let opened: ProduceOpened = reader.reply(Accepts::ACKS).await?;

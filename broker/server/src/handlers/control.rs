@@ -9,6 +9,7 @@ mod module_logs;
 mod module_ls;
 mod module_pause;
 mod module_resume;
+mod producer_register;
 mod status;
 mod topic_alter;
 mod topic_create;
@@ -55,6 +56,7 @@ async fn handle(client: &Client, request: Request) -> Result<Response, Error> {
         Request::TopicLs => Ok(topic_ls::handle(engine)),
         Request::TopicDescribe { topic } => topic_describe::handle(engine, &topic),
         Request::TopicDelete { topic } => topic_delete::handle(engine, &topic).await,
+        Request::ProducerRegister { name } => producer_register::handle(engine, name).await,
         Request::Status => Ok(status::handle(engine)),
         Request::Backup { to } => backup::handle(engine, to).await,
         Request::ClockAccept => Ok(clock_accept::handle(engine)),
@@ -79,6 +81,7 @@ fn operation(request: &Request) -> &'static str {
         Request::TopicLs => "topic.ls",
         Request::TopicDescribe { .. } => "topic.describe",
         Request::TopicDelete { .. } => "topic.delete",
+        Request::ProducerRegister { .. } => "producer.register",
         Request::Status => "status",
         Request::Backup { .. } => "backup",
         Request::ClockAccept => "clock.accept",

@@ -4,12 +4,15 @@
 //! gives it its turn. A second one answers, in the order of the stream, when each is durable. When
 //! there is no room, nothing is read, and the client waits in its own memory.
 
+use std::collections::HashSet;
 use std::pin::Pin;
 use std::time::Instant;
 
-use logmill_model::RecordBatch;
+use logmill_engine::Produce;
+use logmill_model::limits::BATCH_BYTES_MAX;
+use logmill_model::{ProducerStamp, ShardId};
 use logmill_wire::{
-    Accepts, Ack, ErrorCode, Fault, Frame, Message, Produce, ProduceOpen, ProduceOpened,
+    Accepts, Ack, Append, AppendBatch, ErrorCode, Fault, Frame, Message, ProduceOpen, ProduceOpened,
 };
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -20,8 +23,8 @@ use crate::room::Reserved;
 use crate::stream::{FrameReader, FrameWriter};
 use crate::{fault, limits, metrics};
 
-/// What a batch will be answered with.
-type Answer = Pin<Box<dyn Future<Output = Frame> + Send>>;
+/// What a frame will be answered with.
+type Answer = Pin<Box<dyn Future<Output = Vec<Frame>> + Send>>;
 
 pub(crate) async fn produce(
     client: &Client,
@@ -87,20 +90,18 @@ async fn receive(
             next = next => next,
         };
         match next {
-            Ok((turn, Some((produce, room)))) => {
-                turn.send(append(client, open, produce, room).await)
-            }
+            Ok((turn, Some((frame, room)))) => turn.send(append(client, open, frame, room).await),
             Ok((_, None)) => return None,
             Err(fault) => return fault,
         }
     }
 }
 
-/// The next batch, and the room it takes; None at the end of the stream.
+/// The next batches, and the room they take; None at the end of the stream.
 async fn next(
     client: &Client,
     reader: &mut FrameReader,
-) -> Result<Option<(Produce, Reserved)>, Option<Fault>> {
+) -> Result<Option<(Append, Reserved)>, Option<Fault>> {
     if !reader.begun().await.map_err(|end| fault::of_read(&end))? {
         return Ok(None);
     }
@@ -108,72 +109,118 @@ async fn next(
     let Some(frame) = reader.next().await.map_err(|end| fault::of_read(&end))? else {
         return Ok(None);
     };
-    let Frame::Produce(produce) = frame else {
-        let text = "only produce frames may follow the opening of a produce stream";
+    let Some(append) = batches_of(frame) else {
+        let text = "only produce and append frames may follow the opening of a produce stream";
         return Err(Some(Fault::new(ErrorCode::BadRequest, text)));
     };
-    if produce.request == 0 {
+    if append.request == 0 {
         let text = "a produce frame has request 0; number them from 1";
         return Err(Some(Fault::new(ErrorCode::BadRequest, text)));
     }
-    room.shrink(produce.batch.len());
-    metrics::received(produce.batch.len());
-    Ok(Some((produce, room)))
+    let bytes = bytes_of(&append);
+    room.shrink(bytes);
+    metrics::received(bytes);
+    Ok(Some((append, room)))
 }
 
-/// Gives a batch its turn in the log. When this returns, batches after it come after it.
-async fn append(client: &Client, open: &ProduceOpen, produce: Produce, room: Reserved) -> Answer {
+/// What a frame brings: a produce frame is an append of one batch.
+fn batches_of(frame: Frame) -> Option<Append> {
+    match frame {
+        Frame::Append(append) => Some(append),
+        Frame::Produce(it) => {
+            let (first_sequence, expected_end) = (None, None);
+            let logmill_wire::Produce { request, partition, crc, batch } = it;
+            let batch = AppendBatch { partition, crc, first_sequence, expected_end, batch };
+            Some(Append { request, batches: vec![batch] })
+        }
+        _ => None,
+    }
+}
+
+fn bytes_of(append: &Append) -> usize {
+    append.batches.iter().map(|it| it.batch.len()).sum()
+}
+
+/// Gives batches their turn in the log. When this returns, batches after them come after them.
+async fn append(client: &Client, open: &ProduceOpen, append: Append, room: Reserved) -> Answer {
     let received = Instant::now();
-    let Produce { request, partition, .. } = produce;
+    let request = append.request;
+    let partitions: Vec<u32> = append.batches.iter().map(|it| it.partition).collect();
     let engine = client.engine();
-    let durable = match check(client, open, produce).await {
-        Ok(batch) => engine
-            .produce(&open.topic, partition, batch)
-            .await
-            .map_err(|error| fault::of_engine(&error)),
+    let durable = match check(client, open, append).await {
+        Ok(batches) => {
+            engine.produce_all(&open.topic, batches).await.map_err(|error| fault::of_engine(&error))
+        }
         Err(fault) => Err(fault),
     };
     let durable = match durable {
         Ok(durable) => durable,
-        Err(fault) => return Box::pin(std::future::ready(refusal(fault, request))),
+        Err(fault) => return Box::pin(std::future::ready(vec![refusal(fault, request)])),
     };
     let shard = engine.shard();
     Box::pin(async move {
         let outcome = durable.await;
         drop(room);
         match outcome {
-            Ok(ack) => {
+            Ok(acks) => {
                 metrics::acked(received.elapsed());
-                Frame::Ack(Ack {
-                    request,
-                    base_offset: ack.base_offset,
-                    append_ts: ack.append_ts,
-                    csn: ack.csn,
-                    epoch: ack.epoch,
-                    partition,
-                    shard,
-                })
+                let acks = acks.into_iter().zip(partitions);
+                acks.map(|(ack, partition)| acked(ack, request, partition, shard)).collect()
             }
-            Err(error) => refusal(fault::of_engine(&error), request),
+            Err(error) => vec![refusal(fault::of_engine(&error), request)],
         }
     })
 }
 
-async fn check(
-    client: &Client,
-    open: &ProduceOpen,
-    produce: Produce,
-) -> Result<RecordBatch, Fault> {
-    if let Some(only) = open.partition.filter(|only| *only != produce.partition) {
-        let text = format!(
-            "the stream was opened for partition {only}, and a frame is for {}",
-            produce.partition
-        );
-        return Err(Fault::new(ErrorCode::BadRequest, text));
+fn acked(ack: logmill_engine::Ack, request: u64, partition: u32, shard: ShardId) -> Frame {
+    let logmill_engine::Ack { base_offset, append_ts, csn, epoch, was_there } = ack;
+    let duplicates = Vec::new();
+    Frame::Ack(Ack {
+        request,
+        base_offset,
+        append_ts,
+        csn,
+        epoch,
+        partition,
+        shard,
+        was_there,
+        duplicates,
+    })
+}
+
+async fn check(client: &Client, open: &ProduceOpen, append: Append) -> Result<Vec<Produce>, Fault> {
+    let bad = |text: String| Fault::new(ErrorCode::BadRequest, text);
+    if bytes_of(&append) > BATCH_BYTES_MAX {
+        let text =
+            format!("the batches of one frame have at most {BATCH_BYTES_MAX} bytes together");
+        return Err(Fault::new(ErrorCode::BatchTooLarge, text));
     }
-    let batch = client.broker.border.check(produce.batch, produce.crc).await?;
-    metrics::received_records(batch.record_count());
-    Ok(batch)
+    let mut batches: Vec<Produce> = Vec::with_capacity(append.batches.len());
+    let mut partitions = HashSet::new();
+    for AppendBatch { partition, crc, first_sequence, expected_end, batch } in append.batches {
+        if let Some(only) = open.partition.filter(|only| *only != partition) {
+            return Err(bad(format!(
+                "the stream was opened for partition {only}, and a frame is for {partition}"
+            )));
+        }
+        if !partitions.insert(partition) {
+            return Err(bad(format!("a frame has two batches for partition {partition}")));
+        }
+        let producer = match (first_sequence, open.producer) {
+            (None, _) => None,
+            (Some(first_sequence), Some(it)) => {
+                Some(ProducerStamp { id: it.id, epoch: it.epoch, first_sequence })
+            }
+            (Some(_), None) => {
+                let text = "a batch has a sequence, and the stream was opened without a producer";
+                return Err(bad(text.to_owned()));
+            }
+        };
+        let batch = client.broker.border.check(batch, crc).await?;
+        metrics::received_records(batch.record_count());
+        batches.push(Produce { partition, batch, producer, expected_end });
+    }
+    Ok(batches)
 }
 
 fn refusal(fault: Fault, request: u64) -> Frame {
@@ -191,17 +238,17 @@ async fn answer(
         loop {
             let ready = tokio::select! {
                 biased;
-                frame = &mut answer => Some(frame),
+                frames = &mut answer => Some(frames),
                 () = std::future::ready(()) => None,
             };
-            let frame = match ready {
-                Some(frame) => frame,
+            let frames = match ready {
+                Some(frames) => frames,
                 None => {
                     flush(&mut writer).await?;
                     answer.await
                 }
             };
-            writer.push(&frame);
+            frames.iter().for_each(|frame| writer.push(frame));
             if writer.buffered() >= limits::ANSWERS_BYTES {
                 flush(&mut writer).await?;
             }

@@ -31,7 +31,7 @@ impl TimeSource for SetByHand {
 }
 
 async fn appended_at(client: &Client) -> Timestamp {
-    let open = ProduceOpen { topic: "t".parse().unwrap(), partition: Some(0) };
+    let open = ProduceOpen { topic: "t".parse().unwrap(), partition: Some(0), producer: None };
     let mut stream = client.open_with(StreamKind::Produce, &open).await;
     stream.reply::<ProduceOpened>().await.unwrap();
     stream.produce(1, 0, &batch(&["a"])).await;

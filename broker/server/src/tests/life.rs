@@ -16,7 +16,7 @@ async fn a_restart_keeps_certificate_token_and_records() {
     let first = site.start().await;
     let client = site.client(&first).await;
     client.create("t", 1).await;
-    let open = ProduceOpen { topic: "t".parse().unwrap(), partition: None };
+    let open = ProduceOpen { topic: "t".parse().unwrap(), partition: None, producer: None };
     let mut stream = client.open_with(StreamKind::Produce, &open).await;
     stream.reply::<ProduceOpened>().await.unwrap();
     stream.produce(1, 0, &batch(&["a"])).await;
@@ -59,7 +59,7 @@ async fn a_shutdown_answers_what_was_in_flight_and_says_goodbye() {
     let server = site.start().await;
     let client = site.client(&server).await;
     client.create("t", 1).await;
-    let open = ProduceOpen { topic: "t".parse().unwrap(), partition: None };
+    let open = ProduceOpen { topic: "t".parse().unwrap(), partition: None, producer: None };
     let mut producer = client.open_with(StreamKind::Produce, &open).await;
     producer.reply::<ProduceOpened>().await.unwrap();
     let open = SubscribeOpen {

@@ -14,7 +14,7 @@ pub(super) async fn open(client: &Client, topic: &str) -> Stream {
 }
 
 async fn try_open(client: &Client, topic: &str, partition: Option<u32>) -> Stream {
-    let open = ProduceOpen { topic: topic.parse().unwrap(), partition };
+    let open = ProduceOpen { topic: topic.parse().unwrap(), partition, producer: None };
     client.open_with(StreamKind::Produce, &open).await
 }
 

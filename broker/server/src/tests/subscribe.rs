@@ -13,7 +13,7 @@ use super::support::{Client, Site, Stream, batch, large_batch, soon};
 const PLENTY: u64 = 1 << 20;
 
 async fn produce(client: &Client, batches: &[RecordBatch]) {
-    let open = ProduceOpen { topic: "t".parse().unwrap(), partition: Some(0) };
+    let open = ProduceOpen { topic: "t".parse().unwrap(), partition: Some(0), producer: None };
     let mut stream = client.open_with(StreamKind::Produce, &open).await;
     stream.reply::<ProduceOpened>().await.unwrap();
     for (request, batch) in (1..).zip(batches) {

@@ -36,7 +36,7 @@ async fn ask(client: &Client, request: Request) -> TopicDescription {
 }
 
 async fn producer(client: &Client) -> Stream {
-    let open = ProduceOpen { topic: topic(), partition: Some(0) };
+    let open = ProduceOpen { topic: topic(), partition: Some(0), producer: None };
     let mut stream = client.open_with(StreamKind::Produce, &open).await;
     stream.reply::<ProduceOpened>().await.unwrap();
     stream

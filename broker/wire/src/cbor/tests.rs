@@ -114,6 +114,8 @@ fn every_request_comes_back() {
                 on_full: Some(OnFull::DropOldest),
             },
         },
+        Request::ProducerRegister { name: None },
+        Request::ProducerRegister { name: Some("billing".parse().unwrap()) },
         Request::TopicLs,
         Request::TopicDescribe { topic: name("t") },
         Request::TopicDelete { topic: name("t") },
@@ -205,8 +207,9 @@ fn the_messages_of_streams_come_back() {
     };
     let (server, shard, epoch) = ("0.1.0".into(), ShardId(0), Epoch(7));
     there_and_back(Welcome { version: 1, server, shard, epoch, limits });
-    there_and_back(ProduceOpen { topic: name("t"), partition: None });
-    there_and_back(ProduceOpen { topic: name("t"), partition: Some(3) });
+    there_and_back(ProduceOpen { topic: name("t"), partition: None, producer: None });
+    let producer = Some(logmill_model::ProducerIdentity { id: 7, epoch: 2 });
+    there_and_back(ProduceOpen { topic: name("t"), partition: Some(3), producer });
     there_and_back(ProduceOpened { partitions: 3 });
     for (from, filter) in [
         (Position::Earliest, None),

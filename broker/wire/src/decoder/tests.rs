@@ -1,13 +1,13 @@
 //! Tests of the decoder and of frames.
 
 use logmill_model::{
-    Compression, Csn, Envelope, Epoch, Offset, ProducerStamp, RecordBatch, ShardId, Timestamp,
-    limits::BATCH_BYTES_MAX,
+    Compression, Csn, DuplicateRecord, Envelope, Epoch, Offset, ProducerStamp, RecordBatch,
+    ShardId, Timestamp, limits::BATCH_BYTES_MAX,
 };
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Ack, Data, ErrorCode, Fault, Produce, Progress, StreamKind};
+use crate::{Ack, Append, AppendBatch, Data, ErrorCode, Fault, Produce, Progress, StreamKind};
 
 const ALL: Accepts = Accepts::of(FrameType::ALL);
 
@@ -25,8 +25,9 @@ fn fault() -> impl Strategy<Value = Fault> {
 }
 
 fn ack() -> impl Strategy<Value = Ack> {
-    any::<(u64, u64, u64, u64, u64, u32, u16)>().prop_map(
-        |(request, base, time, csn, epoch, partition, shard)| Ack {
+    let duplicates = prop::collection::btree_map(any::<u32>(), any::<(u32, u64)>(), 0..4);
+    (any::<(u64, u64, u64, u64, u64, u32, u16, bool)>(), duplicates).prop_map(
+        |((request, base, time, csn, epoch, partition, shard, was_there), duplicates)| Ack {
             request,
             base_offset: Offset(base),
             append_ts: Timestamp(time),
@@ -34,8 +35,32 @@ fn ack() -> impl Strategy<Value = Ack> {
             epoch: Epoch(epoch),
             partition,
             shard: ShardId(shard),
+            was_there,
+            duplicates: duplicates
+                .into_iter()
+                .map(|(index, (partition, offset))| DuplicateRecord {
+                    index,
+                    partition,
+                    offset: Offset(offset),
+                })
+                .collect(),
         },
     )
+}
+
+fn append() -> impl Strategy<Value = Append> {
+    let optional = || prop::option::of(any::<u64>());
+    let batch = (any::<(u32, u32)>(), optional(), optional(), bytes_up_to(80)).prop_map(
+        |((partition, crc), first_sequence, expected_end, batch)| AppendBatch {
+            partition,
+            crc,
+            first_sequence,
+            expected_end: expected_end.map(Offset),
+            batch,
+        },
+    );
+    (any::<u64>(), prop::collection::vec(batch, 1..4))
+        .prop_map(|(request, batches)| Append { request, batches })
 }
 
 fn data() -> impl Strategy<Value = Data> {
@@ -80,6 +105,7 @@ fn frame() -> impl Strategy<Value = Frame> {
             }
         ),
         ack().prop_map(Frame::Ack),
+        append().prop_map(Frame::Append),
         any::<u64>().prop_map(Frame::Credit),
         data().prop_map(Frame::Data),
         any::<(u64, u64)>().prop_map(|(next, end)| {
@@ -181,7 +207,7 @@ fn a_length_above_its_limit_is_refused_by_the_header_alone() {
 fn a_frame_that_has_no_business_on_a_stream_is_refused_by_its_header() {
     let roles = [
         (Accepts::HELLO, vec![FrameType::Hello]),
-        (Accepts::PRODUCER, vec![FrameType::Produce]),
+        (Accepts::PRODUCER, vec![FrameType::Produce, FrameType::Append]),
         (Accepts::SUBSCRIBER, vec![FrameType::Credit]),
         (Accepts::REPLY, vec![FrameType::Reply, FrameType::Fault]),
         (Accepts::ACKS, vec![FrameType::Ack, FrameType::Fault]),

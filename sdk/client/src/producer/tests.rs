@@ -254,6 +254,8 @@ async fn an_answer_that_ends_in_its_middle_leaves_the_outcome_unknown() {
         epoch: logmill_model::Epoch(1),
         partition: 0,
         shard: logmill_model::ShardId(0),
+        was_there: false,
+        duplicates: Vec::new(),
     };
     Frame::Ack(ack).encode(&mut bytes).unwrap();
     bytes.truncate(bytes.len() - 1);

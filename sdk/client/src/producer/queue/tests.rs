@@ -34,6 +34,8 @@ fn ack(frame: &Outgoing, base: u64) -> Ack {
         epoch: Epoch(1),
         partition: frame.partition,
         shard: ShardId(0),
+        was_there: false,
+        duplicates: Vec::new(),
     }
 }
 
