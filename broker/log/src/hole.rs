@@ -12,6 +12,8 @@ use crate::entry::{ENTRY_HEADER_BYTES, ROW_BYTES};
 
 /// The most holes that are remembered; there is no end of them on a disk that is dying.
 const HOLES_MAX: usize = 1000;
+/// More than the files of one gap have held, in bytes, where nobody can say how much it was.
+pub(crate) const GONE_BYTES_MAX: u64 = 1 << 40;
 /// What the smallest entry with a record takes.
 const ENTRY_BYTES_MIN: u64 = (ENTRY_HEADER_BYTES + ROW_BYTES + BATCH_BYTES_MIN) as u64;
 /// What the smallest batch takes: its header.
@@ -76,13 +78,13 @@ impl Hole {
     ///
     /// Every append takes a row, a batch of it no less than the batch's header, and has no more
     /// than `BATCH_RECORDS_MAX` records, however well they compress. A commit has no more than
-    /// `APPENDS_MAX` appends. Bytes count only where all that was lost is still there to be
-    /// counted: not when the file was cut.
+    /// `APPENDS_MAX` appends. The hole's bytes count only where all that was lost is still there to
+    /// be counted: not when the file was cut, or is gone.
     pub(crate) fn offsets_max(&self) -> u64 {
         let by_entries = self.entries_max().saturating_mul(limits::APPENDS_MAX as u64);
-        let by_bytes = self.bytes / (ROW_BYTES + BATCH_BYTES_MIN) as u64;
-        let appends = if self.is_cut { by_entries } else { by_entries.min(by_bytes) };
-        appends.saturating_mul(limits::BATCH_RECORDS_MAX as u64)
+        let bytes = if self.is_cut { GONE_BYTES_MAX } else { self.bytes };
+        let by_bytes = bytes / (ROW_BYTES + BATCH_BYTES_MIN) as u64;
+        by_entries.min(by_bytes).saturating_mul(limits::BATCH_RECORDS_MAX as u64)
     }
 }
 

@@ -5,6 +5,7 @@
 //! last one and those without an index are read whole. Then the end of the journal is made
 //! certain again (`successor.rs` says in which steps), and only then can anybody read.
 
+mod adoption;
 mod continuity;
 mod directory;
 mod evidence;
@@ -36,8 +37,8 @@ use crate::storage::{Storage, StorageLock, SyncSite};
 use crate::visible::Visible;
 use crate::writer::{Current, Start, Writer};
 use crate::{Cleaner, Error, Hole, Journal, Log, Settings};
-use directory::Directory;
-use file_set::FileSet;
+use directory::{Directory, JournalFile};
+use file_set::{Candidates, FileSet};
 use history::History;
 use plan::Plan;
 
@@ -87,6 +88,24 @@ pub struct Recovered {
 /// [`Error::NewerFormat`] and [`Error::Foreign`] for files that cannot be served, with nothing
 /// changed on disk; [`Error::Io`], [`Error::Sync`].
 pub fn open(storage: Arc<dyn Storage>, settings: Settings) -> Result<Opened, Error> {
+    open_as(storage, settings, Missing::Refused)
+}
+
+/// What becomes of a start when files are missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// It is refused, unless that was accepted before.
+    Refused,
+    /// What was in them is lost.
+    Accepted,
+}
+
+/// As [`open`].
+pub(crate) fn open_as(
+    storage: Arc<dyn Storage>,
+    settings: Settings,
+    missing: Missing,
+) -> Result<Opened, Error> {
     let lock = own(&*storage)?;
     refuse_half_backup(&*storage)?;
     let Directory { files, headless, segments, blank, stray_indexes, epoch } =
@@ -95,8 +114,8 @@ pub fn open(storage: Arc<dyn Storage>, settings: Settings) -> Result<Opened, Err
     let plan = Plan::of(files, headless, blank)?;
     let files = Files::new(Arc::clone(&storage), settings.points_cache_bytes);
     let visible = Arc::new(Visible::new(files));
-    let set = FileSet::of(plan.live, segments, &segments_records::read)?;
-    let history = History::read(set.live, plan.headless, &set.removed, &visible)?;
+    let set = file_set(&plan, &segments, missing)?;
+    let history = History::read(set.live, plan.headless, &set.gaps, &visible)?;
 
     // All is judged; from here on, the directory changes.
     begin_life(&*storage)?;
@@ -112,7 +131,8 @@ pub fn open(storage: Arc<dyn Storage>, settings: Settings) -> Result<Opened, Err
     let identity = successor::identity(cluster, epoch)?;
     let current = successor::make(&*storage, &settings, identity, &history, &visible)?;
     history.losses.move_ends(&visible);
-    let dead: Vec<String> = plan.dead.into_iter().chain(set.dead).collect();
+    let dead = plan.dead.into_iter().filter(|path| !set.gaps.is_of_missing(path));
+    let dead: Vec<String> = dead.chain(set.dead).collect();
     successor::end_old_files(&*storage, &history, &dead, &stray_indexes)?;
     visible.set_durable_csn(history.newest.csn);
     add(&visible.counters.journal_files, history.files + 1);
@@ -128,7 +148,7 @@ pub fn open(storage: Arc<dyn Storage>, settings: Settings) -> Result<Opened, Err
             "the last broker did not close its journal; what was not proven durable was written again"
         );
     }
-    let removed = set.removed;
+    let removed = set.gaps.removed;
     let parts = Parts { storage, settings, lock, visible, current, identity, history, removed };
     start(parts, recovered)
 }
@@ -138,10 +158,18 @@ pub(crate) fn judge(storage: &Arc<dyn Storage>) -> Result<Vec<Hole>, Error> {
     let Directory { files, headless, segments, blank, .. } = Directory::read(storage)?;
     let plan = Plan::of(files, headless, blank)?;
     let visible = Visible::new(Files::new(Arc::clone(storage), 0));
-    let set = FileSet::of(plan.live, segments, &segments_records::read)?;
-    let history = History::read(set.live, plan.headless, &set.removed, &visible)?;
+    let set = file_set(&plan, &segments, Missing::Refused)?;
+    let history = History::read(set.live, plan.headless, &set.gaps, &visible)?;
     history.losses.move_ends(&visible);
     Ok(visible.holes.open())
+}
+
+fn file_set(plan: &Plan, segments: &[JournalFile], missing: Missing) -> Result<FileSet, Error> {
+    let Plan { live: journal, headless, dead: blank } = plan;
+    let candidates = Candidates { journal, segments, headless, blank };
+    let mut set = FileSet::of(&candidates, &segments_records::read)?;
+    set.gaps.accept_all = missing == Missing::Accepted;
+    Ok(set)
 }
 
 struct Parts {

@@ -9,8 +9,9 @@ use logmill_model::{Compression, Csn, Envelope, Offset, PartitionId, Record, Rec
 
 use super::{own, verify};
 use crate::file_name::index_path;
+use crate::recovery::{Missing, open_as};
 use crate::storage::Storage;
-use crate::{Error, Hole, Log, LostRange, NewEntry, Opened, Settings, StoredBatch, open};
+use crate::{Error, Hole, Log, LostRange, NewEntry, Opened, Settings, StoredBatch};
 
 /// Most holes that one commit accepts.
 const HOLES_IN_COMMIT: usize = 64;
@@ -30,7 +31,7 @@ pub fn accept_losses(storage: &Arc<dyn Storage>) -> Result<Vec<Hole>, Error> {
         damaged.extend(holes.map(|hole| hole.path));
     })?;
     read_anew(&**storage, &damaged)?;
-    let opened = open(Arc::clone(storage), Settings::default())?;
+    let opened = open_as(Arc::clone(storage), Settings::default(), Missing::Accepted)?;
     expect_all(&opened.log)?;
     let holes = opened.log.corrupt();
     record(opened, &holes)?;
@@ -136,7 +137,7 @@ fn accepted(hole: &Hole) -> SegmentsRecord {
         to: it.to,
     };
     let lost = hole.lost.iter().map(range).collect();
-    let accepted = AcceptedRecord { bytes: hole.bytes, lost };
+    let accepted = AcceptedRecord { bytes: hole.bytes, lost, csns: hole.csns };
     SegmentsRecord::Accepted(hole.path.clone(), hole.position, Some(accepted))
 }
 

@@ -9,7 +9,7 @@ use super::{is_log_file, own, paths};
 use crate::entry::ENTRY_HEADER_BYTES;
 use crate::file_check::FileCheck;
 use crate::file_header::{FILE_HEADER_BYTES, FileHeader};
-use crate::file_name::{INDEX_SUFFIX, SUFFIX, index_path};
+use crate::file_name::{INDEX_SUFFIX, SEGMENT_FOLDER, SUFFIX, index_path};
 use crate::recovery::judge;
 use crate::storage::Storage;
 use crate::window::Window;
@@ -83,6 +83,7 @@ pub fn verify(storage: &Arc<dyn Storage>, tell: &mut dyn FnMut(FileReport)) -> R
 fn refused(error: Error) -> Result<FileReport, Error> {
     let (path, position) = match &error {
         Error::Corrupt { path, position, .. } => (path.clone(), *position),
+        Error::SegmentMissing { file, .. } => (format!("{SEGMENT_FOLDER}/{file}"), 0),
         Error::Missing { path, .. }
         | Error::Foreign { path, .. }
         | Error::NewerFormat { path, .. } => (path.clone(), 0),

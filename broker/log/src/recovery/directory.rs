@@ -7,7 +7,7 @@ use logmill_model::{Csn, Epoch, ShardId};
 
 use crate::ahead::AHEAD_PREFIX;
 use crate::backup::PART_SUFFIX;
-use crate::entry::ENTRY_HEADER_BYTES;
+use crate::entry::{ENTRY_HEADER_BYTES, EntryHeader, Kind};
 use crate::file_header::{
     DecodedFileHeader, FILE_HEADER_BYTES, FORMAT_VERSION, FileHeader, FileKind,
 };
@@ -16,6 +16,7 @@ use crate::file_name::{
     TORN_SUFFIX, index_path,
 };
 use crate::index::{Point, PointsPlace, Summary};
+use crate::layout::array_at;
 use crate::storage::{Storage, StorageFile};
 use crate::window::Window;
 use crate::{Error, index_file};
@@ -25,6 +26,7 @@ pub(super) const SHARD: ShardId = ShardId(0);
 
 /// A journal file, or a segment, whose header is whole. It is opened when it is read: there may be more of them
 /// than a process can have open.
+#[derive(Clone)]
 pub(super) struct JournalFile {
     pub(super) path: String,
     pub(super) header: FileHeader,
@@ -61,6 +63,19 @@ impl JournalFile {
         let mut window = self.window()?.in_reads_of(ENTRY_HEADER_BYTES);
         let first = window.at(begin, ENTRY_HEADER_BYTES)?;
         Ok(first.iter().any(|byte| *byte != 0) || !self.is_blank()?)
+    }
+
+    /// The seal that the file ends with; None when it does not.
+    pub(super) fn seal(&self) -> Result<Option<EntryHeader>, Error> {
+        let Some(seal_at) = self.bytes()?.checked_sub(ENTRY_HEADER_BYTES as u64) else {
+            return Ok(None);
+        };
+        let bytes = self.window()?.at(seal_at, ENTRY_HEADER_BYTES)?;
+        if bytes.len() < ENTRY_HEADER_BYTES {
+            return Ok(None);
+        }
+        let decoded = EntryHeader::decode(&array_at(&bytes, 0), self.header.salt);
+        Ok(decoded.ok().map(|(seal, _)| seal).filter(|seal| matches!(seal.kind, Kind::Seal(_))))
     }
 
     /// What its index says of it, if it is sealed and has one.

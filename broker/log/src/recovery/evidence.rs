@@ -11,9 +11,8 @@ use logmill_model::Csn;
 
 use super::directory::JournalFile;
 use crate::Error;
-use crate::entry::{ALIGNMENT, ENTRY_HEADER_BYTES, EntryHeader, Kind, SealReason};
+use crate::entry::{ALIGNMENT, EntryHeader, Kind, SealReason};
 use crate::file_header::FILE_HEADER_BYTES;
-use crate::layout::array_at;
 use crate::resync::find_headers;
 
 /// What lies behind a bad place.
@@ -96,15 +95,8 @@ pub(super) fn source_is_gone(older: &[JournalFile], from: Csn) -> Result<bool, E
 }
 
 fn is_sealed_before(file: &JournalFile, from: Csn) -> Result<bool, Error> {
-    let Some(seal_at) = file.bytes()?.checked_sub(ENTRY_HEADER_BYTES as u64) else {
-        return Ok(false);
-    };
-    let bytes = file.window()?.at(seal_at, ENTRY_HEADER_BYTES)?;
-    if bytes.len() < ENTRY_HEADER_BYTES {
-        return Ok(false);
-    }
-    let seal = EntryHeader::decode(&array_at(&bytes, 0), file.header.salt);
-    Ok(seal.is_ok_and(|(seal, _)| {
+    let is_before = |seal: EntryHeader| {
         seal.kind == Kind::Seal(SealReason::Superseded) && seal.csn.next() == from
-    }))
+    };
+    Ok(file.seal()?.is_some_and(is_before))
 }

@@ -8,6 +8,7 @@ use logmill_model::internal::CsnRange;
 use super::directory::JournalFile;
 use super::evidence::{Behind, look_behind};
 use super::placed::Placed;
+use super::plan::Live;
 use super::scan::{Next, Scan};
 use super::segment_read::SegmentRead;
 use crate::active_file::Newest;
@@ -54,18 +55,23 @@ pub(super) struct FileRead {
 }
 
 impl FileRead {
-    /// Reads a file, up to before `until` if that is given. `before` is the last commit of those
+    /// Reads a file, up to where it counts. `before` is the last commit of those
     /// before it, `next` the first one of a file that was written later.
     pub(super) fn of(
-        file: &JournalFile,
-        until: Option<Csn>,
+        live: &Live,
         before: Newest,
         next: &dyn Fn() -> Result<Option<Csn>, Error>,
     ) -> Result<Self, Error> {
+        let Live { file, until, has_bad } = live;
+        let until = *until;
+        let summary = if *has_bad { None } else { file.summary()? };
         if file.header.kind == FileKind::Segment {
-            return Self::segment(file, before);
+            return match summary {
+                Some(summary) => Self::summed_up(file, summary, None, before),
+                None => Self::segment(file, before),
+            };
         }
-        match file.summary()? {
+        match summary {
             Some(summary) if until.is_none_or(|it| it == summary.seal.newest.csn.next()) => {
                 Self::summed_up(file, summary, until, before)
             }
@@ -102,10 +108,7 @@ impl FileRead {
     }
 
     fn segment(file: &JournalFile, before: Newest) -> Result<Self, Error> {
-        if let Some(summary) = file.summary()? {
-            return Self::summed_up(file, summary, None, before);
-        }
-        let SegmentRead { index, newest, prev_crc, position } = SegmentRead::of(file)?;
+        let SegmentRead { index, newest, prev_crc, position, holes } = SegmentRead::of(file)?;
         if before.is_chained() && prev_crc != before.entry_crc {
             let what = format!("entry {} follows another history", before.csn.next());
             return Err(Error::corrupt(&file.path, position, what));
@@ -118,7 +121,7 @@ impl FileRead {
             position,
             newest,
             proven: newest,
-            holes: Vec::new(),
+            holes,
         })
     }
 

@@ -5,19 +5,22 @@
 //! were removed. The records themselves lie in such files, so files are judged from the newest on:
 //! what replaces a file is always newer than all that is in it, and a replaced file is not even
 //! asked.
+//!
+//! **Where records of `_segments` may be lost, nothing is removed**, and a segment without a record
+//! counts if it is whole and has entries that are nowhere else (`adoption.rs`).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use logmill_model::Csn;
-use logmill_model::internal::{
-    CsnRange, RemovedRecord, SegmentRecord, SegmentsKey, SegmentsRecord,
-};
+use logmill_model::internal::{CsnRange, SegmentRecord, SegmentsKey, SegmentsRecord};
 
-use super::directory::JournalFile;
+use super::adoption::adoptable;
+use super::continuity::{Gaps, MissingSegment};
+use super::directory::{HeadlessFile, JournalFile};
 use super::plan::Live;
 use crate::Error;
 use crate::file_header::{FileHeader, FileKind};
-use crate::file_name::file_name;
+use crate::file_name::{SEGMENT_FOLDER, file_name};
 
 /// The files of the log.
 #[derive(Default)]
@@ -26,59 +29,117 @@ pub(super) struct FileSet {
     pub(super) live: Vec<Live>,
     /// Paths of files that something has replaced, or that never came to count.
     pub(super) dead: Vec<String>,
-    /// The entries whose files were dropped.
-    pub(super) removed: RemovedRecord,
+    /// What is known of entries that none of them has.
+    pub(super) gaps: Gaps,
+    /// Segments of which no record was found, by their names.
+    pub(super) unclaimed: HashMap<String, JournalFile>,
 }
 
-/// Reads the records of `_segments` in one file, the newest one first.
-pub(super) type ReadRecords<'a> = &'a dyn Fn(&Live) -> Result<Vec<SegmentsRecord>, Error>;
+/// What there is to be judged.
+pub(super) struct Candidates<'a> {
+    pub(super) journal: &'a [Live],
+    pub(super) segments: &'a [JournalFile],
+    pub(super) headless: &'a [HeadlessFile],
+    /// Paths of files that can't be read at all.
+    pub(super) blank: &'a [String],
+}
+
+/// Something that one file says of which files are the log.
+pub(super) enum Said {
+    Record(SegmentsRecord),
+    /// Here it can't be read. What was lost is older than this entry.
+    Bad(Csn),
+}
+
+/// Reads the records of `_segments` in one file, the newest one first. The first entry of a newer
+/// file is given, if there is one.
+pub(super) type ReadRecords<'a> = &'a dyn Fn(&Live, Option<Csn>) -> Result<Vec<Said>, Error>;
 
 impl FileSet {
     /// Judges the files of the journal and the segments.
     pub(super) fn of(
-        journal: Vec<Live>,
-        segments: Vec<JournalFile>,
+        candidates: &Candidates<'_>,
         read_records: ReadRecords<'_>,
     ) -> Result<Self, Error> {
-        let mut judge = Judge {
-            waiting: journal.into_iter().map(|live| (live.file.header.first, live)).collect(),
-            segments: segments
-                .into_iter()
-                .map(|file| (file_name(&file.path).to_owned(), file))
-                .collect(),
-            known: HashSet::new(),
-            replaced: Vec::new(),
-            set: Self::default(),
-        };
-        while let Some((first, live)) = judge.waiting.pop_last() {
-            if live.file.header.kind == FileKind::Journal && judge.is_replaced(first) {
-                judge.set.dead.push(live.file.path);
-                continue;
+        let mut adopted = Vec::new();
+        loop {
+            let mut judge = Judge::new(candidates, &adopted);
+            judge.judge(read_records)?;
+            let set = judge.end();
+            match adoptable(&set)? {
+                Some(segment) => adopted.push(segment),
+                None => return Ok(set),
             }
-            for record in read_records(&live)? {
-                judge.take(record)?;
-            }
-            judge.set.live.push(live);
         }
-        Ok(judge.end())
     }
 }
 
-struct Judge {
+struct Judge<'a> {
+    blank: &'a [String],
     /// Files that are not judged yet, by their first entry.
     waiting: BTreeMap<Csn, Live>,
-    /// Segments of which no record was found yet.
-    segments: HashMap<String, JournalFile>,
     known: HashSet<SegmentsKey>,
     /// What segments stand for.
     replaced: Vec<CsnRange>,
     set: FileSet,
 }
 
-impl Judge {
+impl<'a> Judge<'a> {
+    /// `adopted` are segments that count without a record.
+    fn new(candidates: &Candidates<'a>, adopted: &[(String, SegmentRecord)]) -> Self {
+        let Candidates { journal, segments, headless, blank } = candidates;
+        let by_first = |live: &Live| (live.file.header.first, live.clone());
+        let by_name = |file: &JournalFile| (file_name(&file.path).to_owned(), file.clone());
+        let mut judge = Self {
+            blank,
+            waiting: journal.iter().map(by_first).collect(),
+            known: HashSet::new(),
+            replaced: Vec::new(),
+            set: FileSet {
+                unclaimed: segments.iter().map(by_name).collect(),
+                ..FileSet::default()
+            },
+        };
+        for HeadlessFile { name, .. } in *headless {
+            let next = judge.waiting.range(name.first.next()..).next();
+            judge.set.gaps.unsure(next.map_or(Csn(u64::MAX), |(first, _)| *first));
+        }
+        for (name, SegmentRecord { first, last, .. }) in adopted {
+            if let Some(file) = judge.set.unclaimed.remove(name) {
+                judge.stand(file, CsnRange { first: *first, last: *last });
+            }
+        }
+        judge
+    }
+
+    fn judge(&mut self, read_records: ReadRecords<'_>) -> Result<(), Error> {
+        let mut newer = None;
+        while let Some((first, mut live)) = self.waiting.pop_last() {
+            if live.file.header.kind == FileKind::Journal && self.is_replaced(first) {
+                self.set.dead.push(live.file.path);
+                continue;
+            }
+            for said in read_records(&live, newer)? {
+                match said {
+                    Said::Record(record) => self.take(record)?,
+                    Said::Bad(before) => {
+                        live.has_bad = true;
+                        self.set.gaps.unsure(before);
+                    }
+                }
+            }
+            // A header that was made ahead says nothing.
+            if newer.is_some() || live.file.has_entries()? {
+                newer = Some(first);
+            }
+            self.set.live.push(live);
+        }
+        Ok(())
+    }
+
     fn is_replaced(&self, first: Csn) -> bool {
         let first = CsnRange { first, last: first };
-        self.set.removed.contains(first) || self.replaced.iter().any(|it| it.contains(first))
+        self.set.gaps.removed.contains(first) || self.replaced.iter().any(|it| it.contains(first))
     }
 
     fn take(&mut self, record: SegmentsRecord) -> Result<(), Error> {
@@ -86,13 +147,14 @@ impl Judge {
             return Ok(());
         }
         match record {
-            SegmentsRecord::Segment(name, Some(segment)) => self.add_segment(name, &segment),
-            SegmentsRecord::Removed(Some(removed)) => {
-                self.set.removed = removed;
-                Ok(())
+            SegmentsRecord::Segment(name, Some(segment)) => self.add_segment(name, &segment)?,
+            SegmentsRecord::Removed(Some(removed)) => self.set.gaps.removed = removed,
+            SegmentsRecord::Accepted(_, _, Some(accepted)) => {
+                self.set.gaps.accepted.extend(accepted.csns);
             }
-            _ => Ok(()),
+            _ => {}
         }
+        Ok(())
     }
 
     fn add_segment(&mut self, name: String, segment: &SegmentRecord) -> Result<(), Error> {
@@ -101,28 +163,40 @@ impl Judge {
             // A newer one stands for it, though the record that says so is lost.
             return Ok(());
         }
-        let Some(file) = self.segments.remove(&name) else {
-            return Err(Error::SegmentMissing { file: name, first, last });
+        let range = CsnRange { first, last };
+        let Some(file) = self.set.unclaimed.remove(&name) else {
+            // What it was made from may be there. If it is not, its entries are found to be missing.
+            let is_there = self.blank.contains(&format!("{SEGMENT_FOLDER}/{name}"));
+            self.set.gaps.missing.push(MissingSegment { name, range, is_there });
+            return Ok(());
         };
         if file.header.first != first {
             return Err(Error::foreign(&file.path, "its header is not the one of its record"));
         }
-        self.replaced.push(CsnRange { first, last });
-        if let Some(old) = self.waiting.insert(first, Live { file, until: None }) {
+        self.stand(file, range);
+        Ok(())
+    }
+
+    /// A segment stands for these entries.
+    fn stand(&mut self, segment: JournalFile, range: CsnRange) {
+        self.replaced.push(range);
+        if let Some(old) = self.waiting.insert(range.first, Live::new(segment, None)) {
             self.set.dead.push(old.file.path);
         }
-        Ok(())
     }
 
     fn end(self) -> FileSet {
         let mut set = self.set;
-        set.dead.extend(self.segments.into_values().map(|file| file.path));
+        set.dead.extend(set.unclaimed.values().map(|file| file.path.clone()));
+        if set.gaps.unsure_before > Csn::ZERO {
+            set.dead.clear();
+        }
         set.live.reverse();
         let mut next = None;
         for live in set.live.iter_mut().rev() {
             let header = &live.file.header;
             live.until = match next {
-                Some(next) if header.kind == FileKind::Journal => until(live, next, &set.removed),
+                Some(next) if header.kind == FileKind::Journal => until(live, next, &set.gaps),
                 _ => None,
             };
             next = Some(live.file.header);
@@ -135,8 +209,8 @@ impl Judge {
 /// behind that: the next file replaces its end; or what followed was removed or is in a segment, and
 /// all before it was durable by then. The file's own seal need not be: a crash may have kept it
 /// from the disk, and the start after that, which went on behind it, said so in a file that is gone.
-fn until(live: &Live, next: FileHeader, removed: &RemovedRecord) -> Option<Csn> {
-    let begins = removed.ranges().iter().map(|range| range.first);
+fn until(live: &Live, next: FileHeader, gaps: &Gaps) -> Option<Csn> {
+    let begins = gaps.removed.ranges().iter().map(|range| range.first);
     let removed = begins.filter(|it| *it > live.file.header.first && *it < next.first).min();
     let replaced = live.until.filter(|until| next.supersedes == Some(*until));
     let cleaned = (next.kind == FileKind::Segment).then_some(next.first);

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use logmill_model::internal::{CsnRange, RemovedRecord};
+use logmill_model::internal::CsnRange;
 use logmill_model::{Csn, Epoch};
 
-use super::continuity::check_continuity;
+use super::continuity::{Before, Gaps, first_prev_crc};
 use super::directory::{HeadlessFile, JournalFile};
 use super::file_read::{Contents, End, FileRead};
 use super::losses::Losses;
@@ -35,6 +35,8 @@ pub(super) struct History {
     pub(super) losses: Losses,
     /// Whether the journal ends with a file that nobody can read.
     pub(super) lost_tail: bool,
+    /// The last file that was shown, and where it ends.
+    last_file: Option<(String, u64)>,
     /// Indexes that were missing or bad.
     pub(super) new_indexes: NewIndexes,
     /// Files with commits, and their bytes.
@@ -73,17 +75,17 @@ impl History {
     pub(super) fn read(
         live: Vec<Live>,
         headless: Vec<HeadlessFile>,
-        removed: &RemovedRecord,
+        gaps: &Gaps,
         visible: &Visible,
     ) -> Result<Self, Error> {
         let mut history = Self::default();
         let mut rest = Rest { live: live.into(), headless: headless.into() };
         while let Some(next) = rest.pop() {
             match next {
-                NextFile::Live(live) => history.read_file(live, &mut rest, removed, visible)?,
+                NextFile::Live(live) => history.read_file(live, &mut rest, gaps, visible)?,
                 NextFile::Headless(file) => {
                     let next = rest.first_with_entries()?;
-                    history.skip_headless(&file, next, visible)?;
+                    history.skip_headless(&file, next, gaps, visible)?;
                 }
             }
         }
@@ -92,14 +94,21 @@ impl History {
 
     fn read_file(
         &mut self,
-        Live { file, until }: Live,
+        live: Live,
         rest: &mut Rest,
-        removed: &RemovedRecord,
+        gaps: &Gaps,
         visible: &Visible,
     ) -> Result<(), Error> {
-        let before = check_continuity(&file, self.newest, removed)?;
+        let before = match gaps.before(&live.file, self.newest)? {
+            Before::Commit(before) => before,
+            Before::Gap(gap) => {
+                self.skip_gap(gap, &live.file.path, gaps, visible)?;
+                Newest { entry_crc: first_prev_crc(&live.file)?, ..self.newest }
+            }
+        };
         let is_last = rest.is_empty();
-        let mut read = FileRead::of(&file, until, before, &|| rest.first_with_entries())?;
+        let mut read = FileRead::of(&live, before, &|| rest.first_with_entries())?;
+        let file = live.file;
         self.newest = read.newest;
         if let Contents::Index(_) = read.contents {
             self.scanned_files += 1;
@@ -115,8 +124,12 @@ impl History {
             }
             End::Sealed(SealReason::Stopped) if is_last => self.end(file, read, visible)?,
             End::Sealed(_) if is_last => {
-                let (first, path) = (read.newest.csn.next(), file.path);
-                return Err(Error::Missing { first, last: None, place: "after", path });
+                let newest = read.newest.csn;
+                let place = (file.path.clone(), read.seal().end);
+                let hole = gaps.hole_at_end(newest, &place)?;
+                self.add_file(&file, &mut read, visible)?;
+                self.skip(hole, visible);
+                self.lost_tail = true;
             }
             End::Sealed(_) | End::Lost => self.add_file(&file, &mut read, visible)?,
             End::Torn => {
@@ -136,14 +149,16 @@ impl History {
         &mut self,
         file: &HeadlessFile,
         next: Option<Csn>,
+        gaps: &Gaps,
         visible: &Visible,
     ) -> Result<(), Error> {
         let HeadlessFile { path, name, bytes } = file;
-        let expected = self.newest.csn.next();
-        if name.first > expected {
-            let (last, path) = (Some(Csn(name.first.0 - 1)), path.clone());
-            return Err(Error::Missing { first: expected, last, place: "before", path });
+        let gap =
+            CsnRange { first: self.newest.csn.next(), last: Csn(name.first.0.saturating_sub(1)) };
+        if gap.first <= gap.last {
+            self.skip_gap(gap, path, gaps, visible)?;
         }
+        let expected = self.newest.csn.next();
         let what = "both copies of the file's header are bad";
         let last = match next {
             Some(next) => Csn(next.0.saturating_sub(1)),
@@ -152,12 +167,32 @@ impl History {
         };
         let csns = (last >= expected).then_some(CsnRange { first: expected, last });
         let hole = Hole { csns, may_hide_partitions: true, ..Hole::at(path, 0, *bytes, what) };
-        if csns.is_some() {
+        self.lost_tail = next.is_none();
+        self.skip(hole, visible);
+        Ok(())
+    }
+
+    /// Entries are in no file. They are told as lost behind the file before them, which so stays and
+    /// keeps the place; or before the first one.
+    fn skip_gap(
+        &mut self,
+        gap: CsnRange,
+        next: &str,
+        gaps: &Gaps,
+        visible: &Visible,
+    ) -> Result<(), Error> {
+        let place = self.last_file.clone().unwrap_or_else(|| (next.to_owned(), 0));
+        let hole = gaps.hole(gap, &place, next)?;
+        self.skip(hole, visible);
+        Ok(())
+    }
+
+    /// Goes on behind entries of which nothing is left.
+    fn skip(&mut self, hole: Hole, visible: &Visible) {
+        if let Some(CsnRange { last, .. }) = hole.csns {
             self.newest = Newest { csn: last, entry_crc: 0, time: self.newest.time };
         }
-        self.lost_tail = next.is_none();
         self.losses.add_file(&[hole], &IndexBuilder::default(), visible);
-        Ok(())
     }
 
     /// The newest commit that is proven durable.
@@ -192,6 +227,7 @@ impl History {
         };
         let shown = visible.files.add(&file.path, file.header);
         shown.set_seal(seal);
+        self.last_file = Some((file.path.clone(), seal.end));
         self.files += 1;
         self.bytes += seal.end;
         self.losses.find_gaps(&file.path, &summary, visible);

@@ -106,7 +106,8 @@ impl Found {
     /// Whether a batch of the partition, whose last one lies in `last`, lies behind the hole.
     fn is_followed(&self, partition: PartitionId, last: Option<&LastFile>) -> bool {
         let Some(last) = last else { return false };
-        if last.path == self.hole.path {
+        // What lies at the very begin comes before all batches of the file.
+        if last.path == self.hole.path && self.hole.position > 0 {
             let end = self.batches.get(&partition).map(|(_, end)| *end);
             return end.is_some_and(|end| end > self.hole.position);
         }

@@ -12,10 +12,19 @@ use super::evidence::{is_complete, source_is_gone};
 use crate::Error;
 
 /// A file of the journal.
+#[derive(Clone)]
 pub(super) struct Live {
     pub(super) file: JournalFile,
     /// Entries from this CSN on are not judged: a newer file has them.
     pub(super) until: Option<Csn>,
+    /// Whether something of it was found to be bad already: it is then read whole, index or not.
+    pub(super) has_bad: bool,
+}
+
+impl Live {
+    pub(super) fn new(file: JournalFile, until: Option<Csn>) -> Self {
+        Self { file, until, has_bad: false }
+    }
 }
 
 pub(super) struct Plan {
@@ -56,7 +65,7 @@ impl Plan {
                 replaced_from = Some(supersedes);
                 until = Some(supersedes);
             }
-            live.push(Live { file, until: until_here });
+            live.push(Live::new(file, until_here));
         }
         live.reverse();
         Ok(Self { live, headless, dead })

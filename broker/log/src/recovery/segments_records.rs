@@ -5,6 +5,7 @@ use logmill_model::{Csn, PartitionId, limits};
 
 use super::directory::JournalFile;
 use super::evidence::{Behind, look_behind};
+use super::file_set::Said;
 use super::plan::Live;
 use crate::entry::Kind;
 use crate::file_header::FILE_HEADER_BYTES;
@@ -15,10 +16,11 @@ use crate::{Error, StoredBatch};
 const PARTITION: PartitionId = PartitionId::SEGMENTS;
 
 /// Reads them, the newest one first: by the file's index, or else all of the file as far as it is
-/// whole. What is wrong behind that is judged later.
-pub(super) fn read(live: &Live) -> Result<Vec<SegmentsRecord>, Error> {
+/// whole or was durable, as all of it was that has a `newer` file behind it. What can have been torn
+/// is judged later.
+pub(super) fn read(live: &Live, newer: Option<Csn>) -> Result<Vec<Said>, Error> {
     let file = &live.file;
-    let mut records = Records { file, window: file.window()?, found: Vec::new() };
+    let mut records = Records { file, newer, window: file.window()?, found: Vec::new() };
     let summary = file.summary()?;
     let summary =
         summary.filter(|it| live.until.is_none_or(|until| until == it.seal.newest.csn.next()));
@@ -45,12 +47,13 @@ fn points(file: &JournalFile, summary: &Summary) -> Option<Vec<Point>> {
 
 struct Records<'a> {
     file: &'a JournalFile,
+    newer: Option<Csn>,
     window: Window,
-    found: Vec<SegmentsRecord>,
+    found: Vec<Said>,
 }
 
 impl Records<'_> {
-    /// Reads the entries from `position` on, as far as they are whole.
+    /// Reads the entries from `position` on.
     fn read(&mut self, mut position: u64, end: u64, live: &Live) -> Result<(), Error> {
         let mut expected = self.file.header.first;
         while position < end {
@@ -63,19 +66,21 @@ impl Records<'_> {
             };
             expected = head.header.csn.next();
             let length = head.header.length as usize;
-            if matches!(head.header.kind, Kind::Commit | Kind::Block) {
-                if live.until.is_some_and(|until| head.header.csn >= until) {
-                    break;
+            match head.header.kind {
+                Kind::Commit | Kind::Block => {
+                    if live.until.is_some_and(|until| head.header.csn >= until) {
+                        break;
+                    }
+                    let entry = self.window.at(position, length)?;
+                    let batches = entry.get(..length).map(|_| head.batches(&entry.slice(..length)));
+                    if let Some(Ok(batches)) = batches {
+                        self.take(position, &batches)?;
+                    } else if self.behind_corrupt(position, head.header.csn)?.is_none() {
+                        break;
+                    }
                 }
-                let entry = self.window.at(position, length)?;
-                if entry.len() < length {
-                    break;
-                }
-                match head.batches(&entry.slice(..length)) {
-                    Ok(batches) => self.take(position, &batches)?,
-                    Err(_) if self.behind_corrupt(position, head.header.csn)?.is_some() => {}
-                    Err(_) => break,
-                }
+                Kind::Seal(_) => break,
+                _ => {}
             }
             position += length as u64;
         }
@@ -84,9 +89,21 @@ impl Records<'_> {
 
     /// Where it goes on behind a bad place, if what was there had been durable: else it can have been
     /// torn, and nothing behind it counts.
-    fn behind_corrupt(&self, position: u64, expected: Csn) -> Result<Option<u64>, Error> {
-        let Behind { proof, next } = look_behind(self.file, position, expected, None)?;
-        Ok(proof.and(next).map(|(next, _)| next))
+    fn behind_corrupt(&mut self, position: u64, expected: Csn) -> Result<Option<u64>, Error> {
+        let durable = self.newer.map(|_| "a later file follows");
+        let Behind { proof, next } = look_behind(self.file, position, expected, durable)?;
+        match (proof, next) {
+            (Some(_), Some((next, header))) => {
+                self.found.push(Said::Bad(header.csn));
+                Ok(Some(next))
+            }
+            // The file ends here, or it has no end.
+            (Some(_), None) if self.window.zeros_from(position)? > position => {
+                self.found.extend(self.newer.map(Said::Bad));
+                Ok(None)
+            }
+            _ => Ok(None),
+        }
     }
 
     fn take(&mut self, position: u64, batches: &[StoredBatch]) -> Result<(), Error> {
@@ -97,7 +114,7 @@ impl Records<'_> {
             let records = stored.batch.decompressed(limits::BATCH_BYTES_MAX).map_err(corrupt)?;
             for record in &records {
                 let record = SegmentsRecord::decode(record.key, record.value).map_err(corrupt)?;
-                self.found.push(record);
+                self.found.push(Said::Record(record));
             }
         }
         Ok(())

@@ -193,6 +193,11 @@ impl Broker {
         self.ends.get(&partition).copied().unwrap_or_default()
     }
 
+    /// The next append to a partition begins here.
+    pub(crate) fn go_on_at(&mut self, partition: PartitionId, end: Offset) {
+        self.ends.insert(partition, end);
+    }
+
     pub(crate) fn plan(&mut self) -> Option<Job> {
         let compacted = self.history.compacted.clone();
         self.cleaner.plan(&Policies {

@@ -50,6 +50,10 @@ pub struct AcceptedRecord {
     pub bytes: u64,
     /// What was lost.
     pub lost: Vec<AcceptedRange>,
+    /// The entries that were lost whole, as far as that is known: a file that has only these may be
+    /// gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub csns: Option<CsnRange>,
 }
 
 /// Offsets of a partition whose loss was accepted.
@@ -285,7 +289,7 @@ mod tests {
         assert_eq!(&value.unwrap()[..], b"\x07\x01\xa1\x66ranges\x81\xa2\x65first\x01\x64last\x08");
 
         let range = AcceptedRange { topic: TopicId(17), index: 2, from: Offset(3), to: Offset(9) };
-        let accepted = AcceptedRecord { bytes: 64, lost: vec![range] };
+        let accepted = AcceptedRecord { bytes: 64, lost: vec![range], csns: None };
         let hole = SegmentsRecord::Accepted("journal/a.journal".into(), 4096, Some(accepted));
         let (key, value) = round_trip(&hole);
         assert_eq!(&key[..], b"accepted/4096/journal/a.journal");
