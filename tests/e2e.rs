@@ -24,6 +24,7 @@ mod e2e {
     mod routers;
     mod side_door;
     mod triage;
+    mod upgrade;
 }
 
 const PROGRAM: logmill_tests::Program =

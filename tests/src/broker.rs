@@ -79,8 +79,17 @@ impl DataDir {
     /// When they can't be copied.
     #[must_use]
     pub fn copy(&self) -> Self {
+        Self::copy_of(self.path())
+    }
+
+    /// One with the files of this folder.
+    ///
+    /// # Panics
+    /// When they can't be copied.
+    #[must_use]
+    pub fn copy_of(folder: &Path) -> Self {
         let copy = Self::new();
-        copy_folder(self.path(), copy.path()).unwrap();
+        copy_folder(folder, copy.path()).unwrap();
         copy
     }
 }
