@@ -10,6 +10,7 @@
 
 mod crash {
     mod consumers;
+    mod idempotent;
     mod producers;
     mod routers;
     mod steps;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use logmill_model::{
     BackupReport, BrokerStatus, DeployRequest, Deployed, DeploymentDescription, DeploymentName,
-    ModuleDescription, ModuleLogLine, PolicyChange, SkippedLane, TopicDescription, TopicName,
-    TopicPolicy, limits::MODULE_BYTES_MAX,
+    ModuleDescription, ModuleLogLine, PolicyChange, ProducerIdentity, ProducerName, SkippedLane,
+    TopicDescription, TopicName, TopicPolicy, limits::MODULE_BYTES_MAX,
 };
 use logmill_wire::{Accepts, ErrorCode, Request, Response, StreamKind, Upload};
 
@@ -109,6 +109,15 @@ impl Admin {
         ask!(self, Request::TopicDelete { topic }, Response::Done => ())
     }
 
+    /// Registers a producer.
+    pub(crate) async fn register_producer(
+        &self,
+        name: Option<ProducerName>,
+    ) -> Result<ProducerIdentity, Error> {
+        let request = Request::ProducerRegister { name };
+        ask!(self, request, Response::Producer(identity) => identity)
+    }
+
     /// The broker at a glance.
     ///
     /// # Errors
@@ -147,7 +156,7 @@ impl Admin {
         }
         let connection = self.client.connection();
         let (mut writer, mut reader) =
-            stream::open(connection, StreamKind::Upload, &Upload { length }).await?;
+            stream::open(&connection, StreamKind::Upload, &Upload { length }).await?;
         let mut rest = module;
         while !rest.is_empty() {
             let chunk = rest.split_to(rest.len().min(UPLOAD_CHUNK_BYTES));
@@ -245,7 +254,7 @@ impl Admin {
         let connection = self.client.connection();
         let changes = changes(&request);
         let (mut writer, mut reader) =
-            stream::open(connection, StreamKind::Control, &request).await?;
+            stream::open(&connection, StreamKind::Control, &request).await?;
         writer.finish();
         reader.reply(Accepts::of(&[])).await.map_err(|error| lost(error, changes))
     }

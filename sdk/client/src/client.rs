@@ -1,11 +1,13 @@
 //! A connection to a broker.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use logmill_model::TopicName;
 use logmill_wire::{Accepts, Fault, Hello, StreamKind, Welcome};
 use quinn::{Connection, ConnectionError, Endpoint, VarInt};
+use tokio::sync::watch;
 
 use crate::tls::{self, Refused};
 use crate::{
@@ -33,9 +35,20 @@ pub struct Client {
 
 #[derive(Debug)]
 struct Inner {
+    options: ConnectOptions,
+    welcome: Welcome,
+    /// Held for a copy or a change only.
+    link: Mutex<Link>,
+    /// Held by whoever connects again.
+    linking: tokio::sync::Mutex<()>,
+    closed: watch::Sender<bool>,
+}
+
+/// A connection and its socket.
+#[derive(Debug, Clone)]
+struct Link {
     endpoint: Endpoint,
     connection: Connection,
-    welcome: Welcome,
 }
 
 impl Client {
@@ -45,24 +58,13 @@ impl Client {
     /// [`Error::Connect`], [`Error::Fingerprint`], [`Error::Options`]; [`Error::Refused`] when the
     /// broker does not take the token.
     pub async fn connect(options: ConnectOptions) -> Result<Self, Error> {
-        match tokio::time::timeout(options.timeout, Self::establish(&options)).await {
-            Ok(result) => result,
-            Err(_) => {
-                let seconds = options.timeout.as_secs_f32();
-                Err(failed(&options, format!("no answer within {seconds} s; is it running?")))
-            }
-        }
+        let (link, welcome) = Link::establish(&options).await?;
+        let (link, linking) = (Mutex::new(link), tokio::sync::Mutex::default());
+        let closed = watch::Sender::new(false);
+        Ok(Self { inner: Arc::new(Inner { options, welcome, link, linking, closed }) })
     }
 
-    async fn establish(options: &ConnectOptions) -> Result<Self, Error> {
-        let (endpoint, connection) = shake_hands(options).await?;
-        let welcome = hello(&connection, options).await?;
-        let remote = connection.remote_address();
-        tracing::debug!(address = %remote, server = %welcome.server, epoch = %welcome.epoch, "connected");
-        Ok(Self { inner: Arc::new(Inner { endpoint, connection, welcome }) })
-    }
-
-    /// What the broker said of itself.
+    /// What the broker said of itself when this first connected to it.
     #[must_use]
     pub fn welcome(&self) -> &Welcome {
         &self.inner.welcome
@@ -106,12 +108,67 @@ impl Client {
     /// Closes the connection, and waits until the broker has been told. What has no answer yet ends
     /// with an error: flush producers before.
     pub async fn close(self) {
-        self.inner.connection.close(VarInt::from_u32(0), b"done");
-        self.inner.endpoint.wait_idle().await;
+        self.inner.closed.send_replace(true);
+        let Link { endpoint, connection } = self.inner.link().clone();
+        connection.close(VarInt::from_u32(0), b"done");
+        endpoint.wait_idle().await;
     }
 
-    pub(crate) fn connection(&self) -> &Connection {
-        &self.inner.connection
+    /// The connection as it is now, lost or not.
+    pub(crate) fn connection(&self) -> Connection {
+        self.inner.link().connection.clone()
+    }
+
+    /// Connects again, in the place of a connection that is lost; if somebody else has, that is it.
+    /// A broker that has told its address in a file is looked for where that says now.
+    pub(crate) async fn reconnect(&self, lost: &Connection) -> Result<Connection, Error> {
+        let _turn = self.inner.linking.lock().await;
+        let now = self.connection();
+        if now.stable_id() != lost.stable_id() || now.close_reason().is_none() {
+            return Ok(now);
+        }
+        let (link, _) = Link::establish(&self.inner.options.reloaded()).await?;
+        let connection = link.connection.clone();
+        *self.inner.link() = link;
+        if *self.inner.closed.borrow() {
+            connection.close(VarInt::from_u32(0), b"done");
+        }
+        Ok(connection)
+    }
+
+    /// Waits, unless the client is closed.
+    pub(crate) async fn closed_or(&self, wait: Duration) -> Result<(), Error> {
+        let mut closed = self.inner.closed.subscribe();
+        let closing = closed.wait_for(|closed| *closed);
+        match tokio::time::timeout(wait, closing).await {
+            Err(_) => Ok(()),
+            Ok(_) => Err(Error::Options("the client was closed".to_owned())),
+        }
+    }
+}
+
+impl Inner {
+    fn link(&self) -> MutexGuard<'_, Link> {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Link {
+    async fn establish(options: &ConnectOptions) -> Result<(Self, Welcome), Error> {
+        let linked = async {
+            let (endpoint, connection) = shake_hands(options).await?;
+            let welcome = hello(&connection, options).await?;
+            let remote = connection.remote_address();
+            tracing::debug!(address = %remote, server = %welcome.server, epoch = %welcome.epoch, "connected");
+            Ok((Self { endpoint, connection }, welcome))
+        };
+        match tokio::time::timeout(options.timeout, linked).await {
+            Ok(result) => result,
+            Err(_) => {
+                let seconds = options.timeout.as_secs_f32();
+                Err(failed(options, format!("no answer within {seconds} s; is it running?")))
+            }
+        }
     }
 }
 

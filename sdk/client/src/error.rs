@@ -8,7 +8,7 @@ use crate::Fingerprint;
 ///
 /// Act on [`is_retryable`](Self::is_retryable) and
 /// [`has_no_side_effects`](Self::has_no_side_effects), or on [`code`](Self::code); the text is for
-/// people. The client never sends anything again by itself.
+/// people. Only an idempotent producer sends anything again by itself.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

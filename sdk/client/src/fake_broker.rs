@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use logmill_model::{
-    Compression, Csn, Envelope, Epoch, Header, Offset, Record, RecordBatch, ShardId, Timestamp,
+    Compression, Csn, Envelope, Epoch, Header, Offset, ProducerIdentity, Record, RecordBatch,
+    ShardId, Timestamp,
 };
 use logmill_wire::{
-    Accepts, Ack, Data, Fault, Frame, Hello, Limits, Message, Produce, ProduceOpened, Progress,
-    StreamKind, SubscribeOpen, SubscribeOpened, Welcome,
+    Accepts, Ack, Append, AppendBatch, Data, Fault, Frame, Hello, Limits, Message, Produce,
+    ProduceOpen, ProduceOpened, Progress, Request, Response, StreamKind, SubscribeOpen,
+    SubscribeOpened, Welcome,
 };
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Connection, Endpoint, EndpointConfig, ServerConfig, TokioRuntime, VarInt};
@@ -22,6 +24,8 @@ use crate::{Client, ConnectOptions, Error, Fingerprint, Trust};
 
 /// Longer than anything here takes, on a machine that is busy with other things.
 const DEADLINE: Duration = Duration::from_secs(20);
+/// Who a producer is told to be.
+pub(crate) const IDENTITY: ProducerIdentity = ProducerIdentity { id: 7, epoch: 1 };
 pub(crate) const TOKEN: &str = "token-of-tests";
 
 /// Waits for what must come.
@@ -163,14 +167,7 @@ impl Peer {
     /// Accepts a stream, with its opening.
     pub(crate) async fn stream(&self) -> Served {
         let (send, receive) = soon(self.connection.accept_bi()).await.unwrap();
-        let everything = Accepts::of(logmill_wire::FrameType::ALL);
-        let mut reader = FrameReader::new(receive, everything);
-        match soon(reader.next()).await {
-            Ok(Some(Frame::Open(kind, opening))) => {
-                Served { kind, opening, reader, writer: FrameWriter::new(send) }
-            }
-            other => panic!("a stream that begins with {other:?}"),
-        }
+        Served::of(send, receive).await
     }
 
     /// Accepts a produce stream.
@@ -178,6 +175,9 @@ impl Peer {
         let mut stream = self.stream().await;
         assert_eq!(stream.kind, StreamKind::Produce);
         stream.reply(&ProduceOpened { partitions }).await;
+        if stream.message::<ProduceOpen>().producer.is_none() {
+            stream.registers_on = Some((self.connection.clone(), partitions));
+        }
         stream
     }
 
@@ -201,9 +201,23 @@ pub(crate) struct Served {
     opening: Bytes,
     pub(crate) reader: FrameReader,
     pub(crate) writer: FrameWriter,
+    /// A producer that nobody knows may register here, and open its stream again as who it is.
+    registers_on: Option<(Connection, u32)>,
 }
 
 impl Served {
+    async fn of(send: quinn::SendStream, receive: quinn::RecvStream) -> Self {
+        let everything = Accepts::of(logmill_wire::FrameType::ALL);
+        let mut reader = FrameReader::new(receive, everything);
+        match soon(reader.next()).await {
+            Ok(Some(Frame::Open(kind, opening))) => {
+                let writer = FrameWriter::new(send);
+                Self { kind, opening, reader, writer, registers_on: None }
+            }
+            other => panic!("a stream that begins with {other:?}"),
+        }
+    }
+
     /// The message that opened it.
     pub(crate) fn message<M: Message>(&self) -> M {
         M::from_bytes(&self.opening).unwrap()
@@ -221,8 +235,44 @@ impl Served {
         self.send(&Frame::Fault(fault)).await;
     }
 
+    /// Answers the registration of a producer.
+    pub(crate) async fn register(&mut self, identity: ProducerIdentity) {
+        assert!(matches!(self.message(), Request::ProducerRegister { .. }));
+        self.reply(&Response::Producer(identity)).await;
+        self.writer.finish();
+    }
+
+    /// The next frame; an append of one batch as the produce frame that it is but for its sequence.
     pub(crate) async fn next(&mut self) -> Option<Frame> {
+        match self.next_as_it_is().await {
+            Some(Frame::Append(Append { request, batches })) if batches.len() == 1 => {
+                let AppendBatch { partition, crc, batch, .. } = batches.into_iter().next()?;
+                Some(Frame::Produce(Produce { request, partition, crc, batch }))
+            }
+            other => other,
+        }
+    }
+
+    pub(crate) async fn next_as_it_is(&mut self) -> Option<Frame> {
+        if let Some((connection, partitions)) = self.registers_on.clone() {
+            tokio::select! {
+                frame = soon(self.reader.next()) => return frame.unwrap(),
+                control = connection.accept_bi() => {
+                    let (send, receive) = control.unwrap();
+                    Self::of(send, receive).await.register(IDENTITY).await;
+                }
+            }
+            *self = Peer { connection }.producer(partitions).await;
+        }
         soon(self.reader.next()).await.unwrap()
+    }
+
+    /// The next append frame.
+    pub(crate) async fn appended(&mut self) -> Append {
+        match self.next_as_it_is().await {
+            Some(Frame::Append(append)) => append,
+            other => panic!("{other:?} is no append"),
+        }
     }
 
     /// The next produce frame, with its batch checked.

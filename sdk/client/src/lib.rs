@@ -1,8 +1,9 @@
 //! The client of Logmill, a durable log broker that speaks QUIC.
 //!
 //! [`Client`] is a connection; [`Producer`] sends records, [`Subscriber`] reads them, [`Admin`]
-//! makes topics and deploys modules. An ack means that the record is on disk and can be read. **The
-//! client never sends anything twice**: where an outcome can't be known, its [`Error`] says so.
+//! makes topics and deploys modules. An ack means that the record is on disk and can be read. **A
+//! producer's records are stored once**, also when the connection was lost and they are sent again;
+//! nothing else is ever sent twice, and where an outcome can't be known, its [`Error`] says so.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -59,8 +60,8 @@ pub use logmill_model::{
     Deployed, DeploymentDescription, DeploymentName, DeploymentSettings, DeploymentStatus,
     Envelope, Epoch, FailureReason, Header, LaneDescription, LaneState, Limit, LogLevel,
     LostOffsets, ModuleDescription, ModuleDigest, ModuleLimits, ModuleLogLine, Offset, OnFull,
-    OutputGrant, PartitionDescription, PlainBatch, PolicyChange, Position, Record, RecordBatch,
-    ShardId, SkippedLane, Source, StartOffset, Timestamp, TopicDescription, TopicName, TopicPolicy,
-    Unrouted, World,
+    OutputGrant, PartitionDescription, PlainBatch, PolicyChange, Position, ProducerName, Record,
+    RecordBatch, ShardId, SkippedLane, Source, StartOffset, Timestamp, TopicDescription, TopicName,
+    TopicPolicy, Unrouted, World,
 };
 pub use logmill_wire::{ErrorCode, Limits, Welcome};

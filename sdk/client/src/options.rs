@@ -56,6 +56,8 @@ pub struct ConnectOptions {
     pub(crate) timeout: Duration,
     pub(crate) origin: String,
     pub(crate) data: Option<PathBuf>,
+    /// The file that says where the broker is.
+    file: Option<PathBuf>,
 }
 
 impl ConnectOptions {
@@ -70,6 +72,7 @@ impl ConnectOptions {
             timeout: TIMEOUT,
             origin: "as given".to_owned(),
             data: None,
+            file: None,
         }
     }
 
@@ -99,6 +102,18 @@ impl ConnectOptions {
         self.data.as_deref()
     }
 
+    /// The same, as the file says it now that said it first: a broker that was started again may be
+    /// somewhere else.
+    pub(crate) fn reloaded(&self) -> Self {
+        let file = self.file.as_deref().map(ConnectionFile::load);
+        match file {
+            Some(Ok(ConnectionFile { address, fingerprint, token, .. })) => {
+                Self { address, trust: Trust::Fingerprint(fingerprint), token, ..self.clone() }
+            }
+            _ => self.clone(),
+        }
+    }
+
     /// Who says where the broker is: a file, an option.
     pub(crate) fn origin(self, origin: impl Into<String>) -> Self {
         Self { origin: origin.into(), ..self }
@@ -108,7 +123,8 @@ impl ConnectOptions {
 impl From<ConnectionFile> for ConnectOptions {
     fn from(file: ConnectionFile) -> Self {
         let options = Self::new(file.address, Trust::Fingerprint(file.fingerprint), file.token);
-        Self { data: file.data, ..options.origin(file.path) }
+        let path = Some(PathBuf::from(&file.path));
+        Self { data: file.data, file: path, ..options.origin(file.path) }
     }
 }
 

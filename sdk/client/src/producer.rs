@@ -5,13 +5,17 @@ mod options;
 mod queue;
 mod ticket;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use logmill_model::{BatchBuilder, Record, RecordBatch, Timestamp, TopicName, limits};
-use logmill_wire::{Accepts, ProduceOpen, ProduceOpened, StreamKind};
+use logmill_model::{BatchBuilder, Offset, Record, RecordBatch, Timestamp, TopicName, limits};
+use logmill_wire::ProduceOpen;
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
 
-use crate::{Client, Error, clock, stream};
+use crate::{Client, Error, clock};
+use drive::Line;
 use queue::{Queue, Target};
 
 pub use options::ProducerOptions;
@@ -28,9 +32,11 @@ pub use ticket::{Ack, Ticket};
 /// and [`send_to`](Self::send_to) names a partition. Records of one key lie in the order in which
 /// they were sent.
 ///
-/// **Nothing is sent twice.** When a ticket says that the outcome is unknown, reading back is the
-/// only way to know. When all producers of a topic are dropped, what they were given is still sent;
-/// [`flush`](Self::flush) waits for it.
+/// **Each record is stored once.** The producer is known to the broker, and its batches are numbered:
+/// when the connection is lost it connects again and sends again what has no answer, and the broker
+/// stores what it has not stored yet. A ticket resolves when the outcome is known; it says unknown
+/// only if the broker did not come back in time ([`ProducerOptions::retry_for`]). When all producers
+/// of a topic are dropped, what they were given is still sent; [`flush`](Self::flush) waits for it.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -63,10 +69,15 @@ struct Shared {
     room: Semaphore,
     /// There is something new to do for the stream.
     work: Notify,
+    /// How many acks have come.
+    answers: AtomicU64,
+    /// When it will have tried to go on for long enough, since the last ack.
+    deadline: Mutex<Option<Instant>>,
     topic: TopicName,
     partitions: u32,
     buffer_bytes: usize,
     record_bytes_max: usize,
+    batch_bytes_max: usize,
 }
 
 /// Dropped with the last producer: then the stream ends once all is sent.
@@ -99,6 +110,23 @@ impl Shared {
         Ok(permits)
     }
 
+    fn answers(&self) -> u64 {
+        self.answers.load(Ordering::Relaxed)
+    }
+
+    fn count_answer(&self) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// When to give up: streams that come and go without an ack do not put it off.
+    fn deadline(&self, retry_for: Duration, made_progress: bool) -> Instant {
+        let mut deadline = self.deadline.lock().unwrap_or_else(PoisonError::into_inner);
+        if made_progress {
+            *deadline = None;
+        }
+        *deadline.get_or_insert_with(|| Instant::now() + retry_for)
+    }
+
     /// Gives permits back.
     fn release(&self, permits: u32) {
         self.room.add_permits(permits as usize);
@@ -111,29 +139,38 @@ impl Producer {
         topic: TopicName,
         options: ProducerOptions,
     ) -> Result<Self, Error> {
-        let open = ProduceOpen { topic: topic.clone(), partition: None, producer: None };
-        let (writer, mut reader) =
-            stream::open(client.connection(), StreamKind::Produce, &open).await?;
-        let opened: ProduceOpened = reader.reply(Accepts::ACKS).await?;
-        let partitions = opened.partitions;
-        if !(1..=limits::PARTITIONS_MAX).contains(&partitions) {
-            return Err(Error::Protocol(format!("a topic of {partitions} partitions")));
-        }
         let told = client.welcome().limits;
         let at_most =
             |told: u64, limit: usize| usize::try_from(told).map_or(limit, |n| n.min(limit));
         let batch_bytes_max = at_most(told.batch_bytes_max, limits::BATCH_BYTES_MAX);
         let options = options.within(batch_bytes_max);
+        let mut line = Line {
+            client: client.clone(),
+            open: ProduceOpen { topic: topic.clone(), partition: None, producer: None },
+            name: options.name.clone(),
+            retry_for: options.idempotent.then_some(options.retry_for),
+        };
+        if line.is_unknown() && line.name.is_some() {
+            // Whoever had the name is fenced from here on.
+            line.register().await?;
+        }
+        let (stream, partitions) = line.open(client.connection()).await?;
+        if !(1..=limits::PARTITIONS_MAX).contains(&partitions) {
+            return Err(Error::Protocol(format!("a topic of {partitions} partitions")));
+        }
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue::new(partitions, &options)),
             room: Semaphore::new(options.buffer_bytes),
             work: Notify::new(),
+            answers: AtomicU64::new(0),
+            deadline: Mutex::new(None),
             topic,
             partitions,
             buffer_bytes: options.buffer_bytes,
             record_bytes_max: at_most(told.record_bytes_max, limits::RECORD_BYTES_MAX),
+            batch_bytes_max,
         });
-        tokio::spawn(drive::drive(Arc::clone(&shared), writer, reader));
+        tokio::spawn(drive::drive(Arc::clone(&shared), line, stream));
         let handle = Handle { shared: Arc::clone(&shared) };
         Ok(Self { shared, _handle: Arc::new(handle) })
     }
@@ -182,7 +219,57 @@ impl Producer {
     pub async fn send_batch(&self, partition: u32, batch: RecordBatch) -> Result<Ticket, Error> {
         self.check_partition(partition)?;
         let permits = self.shared.reserve(batch.bytes().len()).await?;
-        let pushed = self.shared.queue().push_batch(partition, batch, permits);
+        let pushed = self.shared.queue().push_batch(partition, batch, None, permits);
+        self.settle(permits, pushed)
+    }
+
+    /// As [`send_batch`](Self::send_batch), to be appended only if the partition ends at `expected_end`
+    /// then: else [`Error::Refused`] with the code end moved, which tells where it does.
+    ///
+    /// # Errors
+    /// As [`send_batch`](Self::send_batch).
+    pub async fn send_batch_at(
+        &self,
+        partition: u32,
+        batch: RecordBatch,
+        expected_end: Offset,
+    ) -> Result<Ticket, Error> {
+        self.check_partition(partition)?;
+        let permits = self.shared.reserve(batch.bytes().len()).await?;
+        let end = Some(expected_end);
+        let pushed = self.shared.queue().push_batch(partition, batch, end, permits);
+        self.settle(permits, pushed)
+    }
+
+    /// Sends batches for several partitions, one for each: all of them are appended, as one commit,
+    /// or none. They go behind all that was sent before, and alone, which takes its time; together
+    /// they may have as many bytes as one batch. The tickets are those of their first records.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPartition`], [`Error::Invalid`], [`Error::Options`] when a partition stands twice
+    /// or none at all, [`Error::Disconnected`]. None was sent.
+    pub async fn send_all(&self, batches: Vec<(u32, RecordBatch)>) -> Result<Vec<Ticket>, Error> {
+        let mut partitions = std::collections::BTreeSet::new();
+        for (partition, _) in &batches {
+            self.check_partition(*partition)?;
+            if !partitions.insert(*partition) {
+                let text = format!("two batches for partition {partition} can't go together");
+                return Err(Error::Options(text));
+            }
+        }
+        if !(1..=logmill_wire::limits::APPEND_BATCHES_MAX).contains(&batches.len()) {
+            let max = logmill_wire::limits::APPEND_BATCHES_MAX;
+            return Err(Error::Options(format!("1 to {max} batches can go together")));
+        }
+        let bytes = batches.iter().map(|(_, batch)| batch.bytes().len()).sum();
+        let max = self.shared.batch_bytes_max;
+        if bytes > max {
+            return Err(logmill_model::Error::BatchTooLarge { bytes, max }.into());
+        }
+        let permits = self.shared.reserve(bytes).await?;
+        // What was sent before has its answer in its ticket.
+        let _ = self.flush().await;
+        let pushed = self.shared.queue().push_together(batches, permits);
         self.settle(permits, pushed)
     }
 
@@ -212,11 +299,7 @@ impl Producer {
         self.settle(permits, pushed)
     }
 
-    fn settle(
-        &self,
-        permits: u32,
-        pushed: Result<(Ticket, queue::Due), Error>,
-    ) -> Result<Ticket, Error> {
+    fn settle<T>(&self, permits: u32, pushed: Result<(T, queue::Due), Error>) -> Result<T, Error> {
         match pushed {
             Ok((ticket, due)) => {
                 if due == queue::Due::Now {

@@ -152,7 +152,7 @@ async fn open_feed(
         credit,
     };
     let (writer, mut reader) =
-        stream::open(client.connection(), StreamKind::Subscribe, &open).await?;
+        stream::open(&client.connection(), StreamKind::Subscribe, &open).await?;
     let SubscribeOpened { start, end } = reader.reply(Accepts::DATA).await?;
     let stop = match (options.to, options.until_end) {
         (Some(to), true) => Some(to.min(end)),

@@ -12,8 +12,9 @@ use quinn::{
 
 use crate::Error;
 
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+const KEEP_ALIVE: Duration = Duration::from_secs(3);
+/// How long a broker that died without a word goes unnoticed: producers then connect again.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What the broker may have on its way on one stream, in bytes.
 const STREAM_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 /// What the broker may have on its way on all streams, in bytes.

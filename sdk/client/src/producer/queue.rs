@@ -5,15 +5,23 @@
 //! partition has one order.) A lane has at most one open batch. It is closed when it is full, or
 //! when its lane has nothing outstanding: so batches fill while others are on their way, and
 //! nothing waits for a timer.
+//!
+//! A batch gets its sequence when it leaves for the first time (`flight.rs`), and keeps it until its
+//! answer is known (`answers.rs`): on whatever stream, and as often as that takes.
 
-use std::collections::{HashMap, VecDeque};
+mod answers;
+mod flight;
 
-use logmill_model::{BatchBuilder, Compression, Record, RecordBatch, limits};
-use logmill_wire::{Ack, Produce};
+use std::collections::{BTreeMap, VecDeque};
+
+use logmill_model::{BatchBuilder, Compression, Offset, Record, RecordBatch, limits};
 
 use super::ProducerOptions;
 use super::ticket::{Answer, Ticket};
 use crate::Error;
+pub(super) use answers::Trouble;
+pub(super) use flight::Outgoing;
+use flight::{Flight, Part, Track};
 
 /// Where a record goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,60 +53,32 @@ struct Open {
     permits: u32,
 }
 
-/// A batch that is complete.
-#[derive(Debug)]
-struct Closed {
-    lane: usize,
-    partition: u32,
-    batch: RecordBatch,
-    compression: Compression,
-    answer: Answer,
-    permits: u32,
-}
-
-/// A batch on its way out. It is compressed by whoever sends it, since that takes time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Outgoing {
-    pub(super) request: u64,
-    pub(super) partition: u32,
-    pub(super) batch: RecordBatch,
-    pub(super) compression: Compression,
-}
-
-impl Outgoing {
-    pub(super) fn into_frame(self) -> Produce {
-        Produce::new(self.request, self.partition, &self.batch.compress(self.compression))
-    }
-}
-
-/// A batch that was handed out.
-#[derive(Debug)]
-struct Sent {
-    lane: usize,
-    partition: u32,
-    records: u32,
-    answer: Answer,
-    permits: u32,
-}
-
 #[derive(Debug)]
 pub(super) struct Queue {
     partitions: u32,
     batch_bytes: usize,
     in_flight_max: usize,
     compression: Compression,
+    /// Whether batches have sequences, and are sent again where their outcome is not known.
+    idempotent: bool,
     /// One for each partition, and one for records without a key when there are several.
     lanes: Vec<Lane>,
-    /// Complete batches, in the order in which they leave.
-    ready: VecDeque<Closed>,
-    /// Lanes whose open batch may leave once nothing is ready; some by now may not.
+    /// One for each partition.
+    tracks: Vec<Track>,
+    /// Partitions with something that may leave, in turn; some by now may not.
+    turn: VecDeque<u32>,
+    /// Lanes whose open batch may leave once nothing else may; some by now may not.
     due: VecDeque<usize>,
-    sent: HashMap<u64, Sent>,
+    /// Batches for several partitions, which leave alone.
+    together: VecDeque<Flight>,
+    sent: BTreeMap<u64, Flight>,
     last_request: u64,
     next_in_turn: u32,
+    /// Permits of what ended together with its stream.
+    owed: u32,
     /// Nothing more will be pushed.
     closed: bool,
-    /// Why the stream is of no further use.
+    /// Why the producer is of no further use.
     failed: Option<Error>,
 }
 
@@ -110,12 +90,16 @@ impl Queue {
             batch_bytes: options.batch_bytes,
             in_flight_max: options.in_flight,
             compression: options.compression,
+            idempotent: options.idempotent,
             lanes: (0..lanes).map(|_| Lane::default()).collect(),
-            ready: VecDeque::new(),
+            tracks: (0..partitions).map(|_| Track::default()).collect(),
+            turn: VecDeque::new(),
             due: VecDeque::new(),
-            sent: HashMap::new(),
+            together: VecDeque::new(),
+            sent: BTreeMap::new(),
             last_request: 0,
             next_in_turn: 0,
+            owed: 0,
             closed: false,
             failed: None,
         }
@@ -166,17 +150,29 @@ impl Queue {
         &mut self,
         partition: u32,
         batch: RecordBatch,
+        expected_end: Option<Offset>,
         permits: u32,
     ) -> Result<(Ticket, Due), Error> {
         self.check()?;
         let lane = self.lane_of(Target::Partition(partition));
         self.close_batch(lane);
-        let answer = Answer::default();
-        let ticket = Ticket { answer: Answer::clone(&answer), delta: 0 };
-        self.lanes[lane].outstanding += 1;
-        let compression = Compression::None;
-        self.ready.push_back(Closed { lane, partition, batch, compression, answer, permits });
+        let part = Part { expected_end, ..Part::new(partition, batch) };
+        let ticket = part.ticket();
+        self.enqueue(Some(lane), vec![part], permits);
         Ok((ticket, Due::Now))
+    }
+
+    /// Adds batches that are appended all or none, which have taken these permits.
+    pub(super) fn push_together(
+        &mut self,
+        batches: Vec<(u32, RecordBatch)>,
+        permits: u32,
+    ) -> Result<(Vec<Ticket>, Due), Error> {
+        self.check()?;
+        let parts: Vec<Part> = batches.into_iter().map(|(to, it)| Part::new(to, it)).collect();
+        let tickets = parts.iter().map(Part::ticket).collect();
+        self.enqueue(None, parts, permits);
+        Ok((tickets, Due::Now))
     }
 
     fn lane_of(&self, target: Target) -> usize {
@@ -196,56 +192,78 @@ impl Queue {
                 partition
             }
         };
-        self.lanes[lane].outstanding += 1;
-        let (batch, compression) = (builder.seal(), self.compression);
-        self.ready.push_back(Closed { lane, partition, batch, compression, answer, permits });
+        let part =
+            Part { compression: self.compression, answer, ..Part::new(partition, builder.seal()) };
+        self.enqueue(Some(lane), vec![part], permits);
     }
 
-    /// The next batch that may leave now. From here on only an answer tells what became of it.
+    /// Takes in what is complete.
+    fn enqueue(&mut self, lane: Option<usize>, parts: Vec<Part>, permits: u32) {
+        let flight = Flight { lane, parts, permits, tries: 0, acks: Vec::new() };
+        if let Some(lane) = lane {
+            self.lanes[lane].outstanding += 1;
+        }
+        match flight.only_partition() {
+            Some(partition) => {
+                self.tracks[partition as usize].waiting.push_back(flight);
+                self.take_turn(partition);
+            }
+            None => self.together.push_back(flight),
+        }
+    }
+
+    /// Lets a partition send, if it may.
+    fn take_turn(&mut self, partition: u32) {
+        let idempotent = self.idempotent;
+        let track = &mut self.tracks[partition as usize];
+        if track.may_send(idempotent) && !std::mem::replace(&mut track.in_turn, true) {
+            self.turn.push_back(partition);
+        }
+    }
+
+    /// What may leave now. From here on only an answer tells what became of it.
     pub(super) fn next_batch(&mut self) -> Option<Outgoing> {
-        if self.failed.is_some() || self.sent.len() >= self.in_flight_max {
+        let goes_alone = |flight: &Flight| flight.only_partition().is_none();
+        if self.failed.is_some()
+            || self.sent.len() >= self.in_flight_max
+            || self.sent.values().any(goes_alone)
+        {
             return None;
         }
-        while self.ready.is_empty() {
+        if !self.together.is_empty() {
+            let next = if self.sent.is_empty() { self.together.pop_front() } else { None };
+            return next.map(|flight| self.launch(flight));
+        }
+        loop {
+            while let Some(partition) = self.turn.pop_front() {
+                let idempotent = self.idempotent;
+                let track = &mut self.tracks[partition as usize];
+                track.in_turn = false;
+                let next =
+                    if track.may_send(idempotent) { track.waiting.pop_front() } else { None };
+                if let Some(flight) = next {
+                    let outgoing = self.launch(flight);
+                    self.take_turn(partition);
+                    return Some(outgoing);
+                }
+            }
             let lane = self.due.pop_front()?;
             if self.lanes[lane].outstanding == 0 {
                 self.close_batch(lane);
             }
         }
-        let Closed { lane, partition, batch, compression, answer, permits } =
-            self.ready.pop_front()?;
-        self.last_request += 1;
-        let request = self.last_request;
-        let records = batch.record_count();
-        self.sent.insert(request, Sent { lane, partition, records, answer, permits });
-        Some(Outgoing { request, partition, batch, compression })
     }
 
-    /// Takes the answer to a batch. Gives back the permits of its records.
-    pub(super) fn answer(
-        &mut self,
-        request: u64,
-        answer: Result<Ack, Error>,
-    ) -> Result<u32, Error> {
-        let unknown =
-            || Error::Protocol(format!("an answer to request {request}, which is not open"));
-        let sent = self.sent.remove(&request).ok_or_else(unknown)?;
-        let lane = &mut self.lanes[sent.lane];
-        lane.outstanding -= 1;
-        if lane.outstanding == 0 && lane.open.is_some() {
-            self.due.push_back(sent.lane);
+    fn launch(&mut self, mut flight: Flight) -> Outgoing {
+        self.last_request += 1;
+        let request = self.last_request;
+        flight.tries += 1;
+        for part in &mut flight.parts {
+            self.tracks[part.partition as usize].launch(part, self.idempotent);
         }
-        let misplaced = answer.as_ref().is_ok_and(|ack| {
-            ack.partition != sent.partition
-                || ack.base_offset.checked_add(u64::from(sent.records)).is_none()
-        });
-        if misplaced {
-            let error = Error::Protocol("an ack that does not fit its batch".to_owned());
-            resolve(&sent.answer, Err(error.clone()));
-            return Err(error);
-        }
-        resolve(&sent.answer, answer);
-        Ok(sent.permits)
+        let outgoing = Outgoing::of(request, &flight);
+        self.sent.insert(request, flight);
+        outgoing
     }
 
     /// Says that nothing more will be pushed.
@@ -255,38 +273,31 @@ impl Queue {
 
     /// Whether all that ever will be sent was handed out.
     pub(super) fn is_exhausted(&self) -> bool {
-        self.closed && self.ready.is_empty() && self.lanes.iter().all(|lane| lane.open.is_none())
+        self.closed
+            && self.together.is_empty()
+            && self.tracks.iter().all(|track| track.waiting.is_empty())
+            && self.lanes.iter().all(|lane| lane.open.is_none())
+    }
+
+    /// Whether there is anything without an answer.
+    pub(super) fn has_any(&self) -> bool {
+        !self.together.is_empty()
+            || self.lanes.iter().any(|lane| lane.outstanding > 0 || lane.open.is_some())
+    }
+
+    /// Whether nothing is left to do, now and ever.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_exhausted() && self.sent.is_empty()
     }
 
     /// The answers that are still to come, in no order.
     pub(super) fn outstanding(&self) -> Vec<Answer> {
-        let sent = self.sent.values().map(|sent| &sent.answer);
-        let ready = self.ready.iter().map(|closed| &closed.answer);
+        let waiting = self.tracks.iter().flat_map(|track| &track.waiting);
+        let flights = self.sent.values().chain(waiting).chain(&self.together);
+        let closed = flights.flat_map(|flight| &flight.parts).map(|part| &part.answer);
         let open = self.lanes.iter().filter_map(|lane| lane.open.as_ref().map(|open| &open.answer));
-        sent.chain(ready).chain(open).cloned().collect()
+        closed.chain(open).cloned().collect()
     }
-
-    /// Ends everything: the stream is of no further use. What was not sent did not happen; what
-    /// was sent and has no answer is unknown.
-    pub(super) fn fail(&mut self, error: &Error) {
-        if self.failed.is_some() {
-            return;
-        }
-        self.failed = Some(error.of_unsent());
-        for sent in self.sent.drain().map(|(_, sent)| sent) {
-            resolve(&sent.answer, Err(error.of_unanswered()));
-        }
-        let open = self.lanes.iter_mut().filter_map(|lane| lane.open.take());
-        let unsent = self.ready.drain(..).map(|closed| closed.answer).chain(open.map(|o| o.answer));
-        for answer in unsent {
-            resolve(&answer, Err(error.of_unsent()));
-        }
-    }
-}
-
-fn resolve(answer: &Answer, result: Result<Ack, Error>) {
-    // A batch is in one place only, and leaves it with its answer: this is the first.
-    let _ = answer.set(result);
 }
 
 #[cfg(test)]

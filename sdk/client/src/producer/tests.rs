@@ -7,7 +7,9 @@ use logmill_model::{Compression, Header, Offset};
 use logmill_wire::{ErrorCode, Fault, Frame};
 
 use super::*;
-use crate::fake_broker::{FakeBroker, Peer, Served, keyed, record, soon};
+
+mod again;
+use crate::fake_broker::{FakeBroker, IDENTITY, Peer, Served, keyed, record, soon};
 
 async fn open_with(
     client: &Client,
@@ -22,6 +24,11 @@ async fn open_with(
 
 async fn open(client: &Client, peer: &Peer, partitions: u32) -> (Producer, Served) {
     open_with(client, peer, partitions, ProducerOptions::default()).await
+}
+
+/// A producer that sends nothing twice.
+fn once() -> ProducerOptions {
+    ProducerOptions { idempotent: false, ..ProducerOptions::default() }
 }
 
 fn batch_of(values: std::ops::Range<u32>) -> RecordBatch {
@@ -66,6 +73,7 @@ async fn batches_are_in_flight_together_and_tickets_give_each_records_place() {
         let expected = Ack {
             partition: 2,
             offset: Offset(100 + n as u64 * 2),
+            duplicate: false,
             append_ts: Timestamp(1001),
             csn: logmill_model::Csn(7),
             shard: logmill_model::ShardId(0),
@@ -177,7 +185,7 @@ async fn flushing_tells_of_a_refusal() {
 async fn a_lost_connection_tells_what_was_sent_from_what_was_not() {
     let broker = FakeBroker::start();
     let (client, peer) = broker.connect().await;
-    let options = ProducerOptions { in_flight: 1, ..ProducerOptions::default() };
+    let options = ProducerOptions { in_flight: 1, ..once() };
     let (producer, mut stream) = open_with(&client, &peer, 1, options).await;
     let sent = soon(producer.send_batch(0, batch_of(0..1))).await.unwrap();
     let unsent = soon(producer.send_batch(0, batch_of(1..2))).await.unwrap();
@@ -223,7 +231,7 @@ async fn a_final_fault_says_whether_what_has_no_answer_happened() {
     let broker = FakeBroker::start();
     for (code, happened) in [(ErrorCode::ShuttingDown, "no"), (ErrorCode::Internal, "unknown")] {
         let (client, peer) = broker.connect().await;
-        let (producer, mut stream) = open(&client, &peer, 1).await;
+        let (producer, mut stream) = open_with(&client, &peer, 1, once()).await;
         let answered = soon(producer.send_batch(0, batch_of(0..1))).await.unwrap();
         let unanswered = soon(producer.send_batch(0, batch_of(1..2))).await.unwrap();
         let (frame, _) = stream.produced().await;

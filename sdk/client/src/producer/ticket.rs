@@ -25,15 +25,30 @@ impl Ticket {
     /// [`Error::Refused`], [`Error::Disconnected`] (it was not sent), [`Error::OutcomeUnknown`].
     pub async fn wait(&self) -> Result<Ack, Error> {
         match self.answer.wait().await {
-            Ok(ack) => Ok(Ack {
-                partition: ack.partition,
-                offset: RecordBatch::offset_at(ack.base_offset, self.delta),
-                append_ts: ack.append_ts,
-                csn: ack.csn,
-                shard: ack.shard,
-                epoch: ack.epoch,
-            }),
+            Ok(ack) => Ok(self.ack(ack)),
             Err(error) => Err(error.clone()),
+        }
+    }
+
+    fn ack(&self, ack: &logmill_wire::Ack) -> Ack {
+        let found = ack.duplicates.binary_search_by_key(&self.delta, |it| it.index);
+        let (partition, offset) = match found {
+            Ok(at) => (ack.duplicates[at].partition, ack.duplicates[at].offset),
+            // The others lie densely.
+            Err(left_out) => {
+                let left_out = u32::try_from(left_out).unwrap_or(u32::MAX);
+                let place = self.delta.saturating_sub(left_out);
+                (ack.partition, RecordBatch::offset_at(ack.base_offset, place))
+            }
+        };
+        Ack {
+            partition,
+            offset,
+            duplicate: found.is_ok(),
+            append_ts: ack.append_ts,
+            csn: ack.csn,
+            shard: ack.shard,
+            epoch: ack.epoch,
         }
     }
 }
@@ -45,6 +60,9 @@ pub struct Ack {
     pub partition: u32,
     /// Its place there.
     pub offset: Offset,
+    /// Whether it was not stored, since its topic had a record with its idempotency key, and this is
+    /// where that one lies.
+    pub duplicate: bool,
     /// When the broker sequenced it.
     pub append_ts: Timestamp,
     /// The commit that it is part of.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use indicatif::ProgressBar;
 use logmill_client::{Client, ConnectOptions, Producer, ProducerOptions, Ticket};
+use logmill_model::limits::PRODUCER_BATCHES_MAX;
 use logmill_model::{Compression, TopicName};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
@@ -63,12 +64,15 @@ impl Load {
         let bounds = ProducerOptions {
             in_flight: plan.in_flight as usize,
             buffer_bytes: plan.in_flight as usize * bytes,
+            // A connection has one partition: with more in flight than a broker remembers, batches
+            // can't be sent again, and have no sequences.
+            idempotent: plan.in_flight as usize <= PRODUCER_BATCHES_MAX,
             ..ProducerOptions::default()
         };
         let mut connections = Vec::with_capacity(plan.connections as usize);
         for _ in 0..plan.connections {
             let client = Client::connect(options.clone()).await?;
-            let producer = client.producer_with(topic.clone(), bounds).await?;
+            let producer = client.producer_with(topic.clone(), bounds.clone()).await?;
             connections.push((client, producer));
         }
         Ok(Self { plan, payload, connections })

@@ -1,9 +1,12 @@
 //! Tests of the queue: what leaves when, and in which order.
 
 use logmill_model::{Csn, Epoch, Offset, ShardId, Timestamp};
+use logmill_wire::Ack;
 use proptest::prelude::*;
 
 use super::*;
+
+mod idempotent;
 
 /// Six records of these tests fill a batch.
 fn options() -> ProducerOptions {
@@ -11,7 +14,7 @@ fn options() -> ProducerOptions {
         batch_bytes: 200,
         in_flight: 3,
         buffer_bytes: 1 << 20,
-        compression: Compression::None,
+        ..ProducerOptions::default()
     }
 }
 
@@ -19,8 +22,13 @@ fn record(value: usize) -> Record {
     Record { value: Some(value.to_string().into()), ..Record::default() }
 }
 
+fn only(frame: &Outgoing) -> &flight::OutgoingPart {
+    let [only] = &frame.parts[..] else { panic!("{frame:?} is not one batch") };
+    only
+}
+
 fn values(frame: &Outgoing) -> Vec<usize> {
-    let batch = frame.batch.plain().unwrap();
+    let batch = only(frame).batch.plain().unwrap();
     let value = |record: Record| String::from_utf8(record.value.unwrap().to_vec()).unwrap();
     batch.to_records().map(|(_, record)| value(record).parse().unwrap()).collect()
 }
@@ -32,7 +40,7 @@ fn ack(frame: &Outgoing, base: u64) -> Ack {
         append_ts: Timestamp(1),
         csn: Csn(1),
         epoch: Epoch(1),
-        partition: frame.partition,
+        partition: only(frame).partition,
         shard: ShardId(0),
         was_there: false,
         duplicates: Vec::new(),
@@ -94,7 +102,7 @@ fn records_without_a_key_go_round_by_batch() {
     for value in 0..7 {
         let (ticket, _) = push(&mut queue, Target::InTurn, value);
         let frame = queue.next_batch().unwrap();
-        partitions.push(frame.partition);
+        partitions.push(only(&frame).partition);
         queue.answer(frame.request, Ok(ack(&frame, 0))).unwrap();
         assert!(ticket.answer.get().is_some());
     }
@@ -108,7 +116,7 @@ fn a_whole_batch_lies_behind_the_records_before_it() {
     let first = queue.next_batch().unwrap();
     let _ticket = push(&mut queue, Target::Partition(0), 1);
     let batch = RecordBatch::of([&record(2), &record(3)]).unwrap();
-    let _ticket = queue.push_batch(0, batch, 100).unwrap();
+    let _ticket = queue.push_batch(0, batch, None, 100).unwrap();
     let _ticket = push(&mut queue, Target::InTurn, 4);
     let second = [queue.next_batch().unwrap(), queue.next_batch().unwrap()];
     assert_eq!(second.each_ref().map(values), [vec![1], vec![2, 3]]);
@@ -124,11 +132,20 @@ fn an_answer_nobody_waits_for_is_a_fault_of_the_broker() {
     let mut queue = Queue::new(2, &options());
     let (ticket, _) = push(&mut queue, Target::Partition(1), 0);
     let frame = queue.next_batch().unwrap();
-    assert!(matches!(queue.answer(7, Ok(ack(&frame, 0))), Err(Error::Protocol(_))));
+    assert!(matches!(
+        queue.answer(7, Ok(ack(&frame, 0))),
+        Err(Trouble::Stream(Error::Protocol(_)))
+    ));
     let elsewhere = Ack { partition: 0, ..ack(&frame, 0) };
-    assert!(matches!(queue.answer(frame.request, Ok(elsewhere)), Err(Error::Protocol(_))));
+    assert!(matches!(
+        queue.answer(frame.request, Ok(elsewhere)),
+        Err(Trouble::Stream(Error::Protocol(_)))
+    ));
     assert!(matches!(ticket.answer.get(), Some(Err(Error::Protocol(_)))));
-    assert!(matches!(queue.answer(frame.request, Ok(ack(&frame, 0))), Err(Error::Protocol(_))));
+    assert!(matches!(
+        queue.answer(frame.request, Ok(ack(&frame, 0))),
+        Err(Trouble::Stream(Error::Protocol(_)))
+    ));
 }
 
 #[test]
@@ -198,14 +215,14 @@ impl Run {
 
     fn push_batch(&mut self, partition: u32) {
         let batch = RecordBatch::of([&record(self.pushed.len())]).unwrap();
-        let (ticket, _) = self.queue.push_batch(partition, batch, 5).unwrap();
+        let (ticket, _) = self.queue.push_batch(partition, batch, None, 5).unwrap();
         self.permits += 5;
         self.pushed.push((Target::Partition(partition), ticket));
     }
 
     fn send(&mut self) -> bool {
         let Some(frame) = self.queue.next_batch() else { return false };
-        self.left[frame.partition as usize].extend(values(&frame));
+        self.left[only(&frame).partition as usize].extend(values(&frame));
         self.out.push(frame);
         true
     }
