@@ -139,7 +139,7 @@ fn neither_verify_nor_the_scrubber_finds_anything_in_a_segment() {
     }
     scrubber.stop();
     let found: Vec<String> = broker.log.corrupt().into_iter().map(|hole| hole.path).collect();
-    assert_eq!(found, [newest.clone()]);
+    assert_eq!(found, std::slice::from_ref(&newest));
     storage.set_contents(&newest, &good);
     reopened(&storage, broker);
     let (mut reports, storage) = (Vec::new(), Arc::new(storage) as Arc<dyn Storage>);
