@@ -103,6 +103,13 @@ impl Bench {
         batches
     }
 
+    /// Ends its threads, whatever becomes of its log: no process outlives its power.
+    async fn abandon(self) {
+        self.parts.sequencer.close().await;
+        self.parts.pool.close();
+        let _ = tokio::task::spawn_blocking(|| self.thread.join()).await.unwrap().unwrap();
+    }
+
     async fn close(self) {
         self.parts.sequencer.close().await;
         self.parts.pool.close();
@@ -198,7 +205,7 @@ async fn play(steps: Vec<Step>) {
             Step::PowerCut(seed) => {
                 // All was acknowledged, so nothing may go, nor come back.
                 storage.power_cut(seed);
-                drop(bench);
+                bench.abandon().await;
                 bench = Bench::open(&storage, &hands);
             }
         }
