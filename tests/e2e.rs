@@ -18,6 +18,7 @@ mod e2e {
     mod failures;
     mod filters;
     mod first_minutes;
+    mod order;
     mod positions;
     mod python;
     mod retention;

@@ -6,15 +6,15 @@ mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use logmill_model::internal::{CatalogRecord, CursorRecord, DeploymentRecord, VersionRecord};
+use logmill_model::internal::{CatalogRecord, CursorsRecord, DeploymentRecord, VersionRecord};
 use logmill_model::{
-    CommitClass, Counts, DeployRequest, Deployed, DeploymentId, DeploymentName, DeploymentState,
-    LaneId, Offset, PartitionId, Position, Precondition, StartOffset, TopicName, TopicPolicy,
-    World,
+    CommitClass, DeployRequest, Deployed, DeploymentId, DeploymentName, DeploymentState, LaneId,
+    Offset, PartitionId, Position, Precondition, StartOffset, TopicName, TopicPolicy, World,
 };
 use logmill_wasm::Module;
 
 use crate::catalog::Catalog;
+use crate::cursors::LaneCursor;
 use crate::handler::Guest;
 use crate::parts::CatalogChange;
 use crate::{Engine, Error};
@@ -170,7 +170,7 @@ impl Engine {
         let mut start = Vec::new();
         for lane in &wanted {
             let next = match self.parts().views.cursor(*lane) {
-                Some(cursor) => cursor.next,
+                Some(cursor) => cursor.floor(),
                 None => {
                     let next = start_of(lane.source)?;
                     change.start_lane(*lane, next);
@@ -290,15 +290,14 @@ async fn to_its_end<T: Send + 'static>(
 
 impl CatalogChange {
     fn start_lane(&mut self, lane: LaneId, next: Offset) {
-        let counts = Counts::default();
-        let cursor = CursorRecord { generation: 1, revision: 1, next, failed: None, counts };
-        self.cursors.push(cursor.encode(lane));
+        let cursor = LaneCursor::new(1, next).record;
+        self.cursors.push(CursorsRecord::Cursor(lane, Some(cursor)));
         self.preconditions.push(Precondition::Cursor { lane, generation: 0, revision: 0 });
     }
 
-    fn end_lane(&mut self, lane: LaneId, cursor: &CursorRecord) {
-        let (generation, revision) = (cursor.generation, cursor.revision);
-        self.cursors.push(CursorRecord::tombstone(lane));
+    fn end_lane(&mut self, lane: LaneId, cursor: &LaneCursor) {
+        let (generation, revision) = (cursor.record.generation, cursor.record.revision);
+        self.cursors.push(CursorsRecord::Cursor(lane, None));
         self.preconditions.push(Precondition::Cursor { lane, generation, revision });
     }
 }

@@ -17,10 +17,11 @@ use crate::active::Active;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::handler::Guest;
-use crate::lane::run::Context;
+use crate::lane::call::Context;
+use crate::lane::parked::ParkedMax;
 use crate::lane::settle::Policy;
 use crate::lane::{Lane, LaneStatus};
-use crate::limits::{LANES_SETTLE_MAX, RUNS_MAX};
+use crate::limits::{LANES_SETTLE_MAX, PARKED_BYTES_MAX, RUNS_MAX};
 use crate::module_log::ModuleLog;
 use crate::outputs::Grants;
 use crate::parts::Parts;
@@ -292,6 +293,8 @@ fn context(
         topic: topic.clone(),
         partition: source.index,
         policy: Policy { max_attempts: settings.max_attempts, backoff: settings.backoff.clone() },
+        order: settings.order,
+        parked_max: ParkedMax { records: settings.max_parked.into(), bytes: PARKED_BYTES_MAX },
         grants: Grants::new(&settings.out),
         dlq: settings.dlq.clone(),
         handlers: Arc::new(guest.clone()),

@@ -10,7 +10,8 @@
 //! | deploy, pause, resume, delete | `deploy.rs`, `deployments.rs` |
 //! | describe a deployment | `deploy/describe.rs` |
 //! | go on behind what a lane has lost | `deploy/lost.rs` |
-//! | a consumer at work | `lane.rs`: read, `lane/run.rs`: handle, `lane/settle.rs`: decide, commit |
+//! | a consumer at work | `lane.rs`; `lane/read.rs`, `lane/run.rs`: handle, `lane/call.rs`, `lane/settle.rs`: decide, `lane/commit.rs` |
+//! | what a lane has left behind | `lane/parked.rs`; `cursors.rs`: as it is durable |
 //! | back up | `backup.rs` |
 //! | what a topic's policy keeps | `retention.rs`; `sequencer/capacity.rs`: what rejects when it is full |
 //! | winning back the space of what nobody needs | `housekeeper.rs` |
@@ -25,6 +26,7 @@ mod active;
 mod backup;
 mod catalog;
 pub mod clock;
+mod cursors;
 mod deploy;
 mod deployments;
 mod engine;

@@ -13,6 +13,13 @@ pub(crate) const CATALOG_TRIES_MAX: usize = 16;
 
 /// Records that a lane handles before it commits.
 pub(crate) const RUN_RECORDS_MAX: usize = 256;
+/// Records that a lane takes up in one run of those that it left behind.
+pub(crate) const TAKE_UP_MAX: usize = 64;
+/// Bytes of records that a lane may leave behind under `order = key`. They stay in the log: what is
+/// bounded is what has to be read again.
+pub(crate) const PARKED_BYTES_MAX: u64 = 64 << 20;
+/// Records that a lane may leave behind: changing all of them is one batch.
+pub(crate) const HOLES_MAX: usize = 40_000;
 /// How long a lane handles records before it commits.
 pub(crate) const RUN_TIME_MAX: Duration = Duration::from_millis(20);
 /// Bytes of outputs and dead letters that a lane gathers before it commits.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use logmill_log::{Cleaner, Log, Opened, Recovered, StoredBatch};
-use logmill_model::internal::{CatalogRecord, SegmentsRecord};
+use logmill_model::internal::{CatalogRecord, CursorsRecord, SegmentsRecord};
 use logmill_model::{
     Append, Commit, CommitClass, Committed, Offset, Outcome, PartitionId, Precondition, Record,
     RecordBatch, Refusal, SpaceLevel,
@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 use crate::Error;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
-use crate::limits::CATALOG_TRIES_MAX;
+use crate::limits::{CATALOG_TRIES_MAX, HOLES_MAX};
 use crate::pool::Pool;
 use crate::replay::Replayed;
 use crate::sequencer::Sequencer;
@@ -44,7 +44,7 @@ pub(crate) struct Parts {
 pub(crate) struct CatalogChange {
     pub(crate) catalog: Vec<CatalogRecord>,
     /// Records of `_cursors` that belong to it.
-    pub(crate) cursors: Vec<Record>,
+    pub(crate) cursors: Vec<CursorsRecord>,
     /// Records of `_segments` that belong to it.
     pub(crate) segments: Vec<SegmentsRecord>,
     pub(crate) preconditions: Vec<Precondition>,
@@ -156,6 +156,7 @@ impl Parts {
             return Err(Error::StandsStill(why.to_owned()));
         }
         let _turn = self.catalog_changes.lock().await;
+        self.clear_orphans().await?;
         let mut refused = None;
         for _ in 0..CATALOG_TRIES_MAX {
             let catalog = self.views.catalog();
@@ -175,6 +176,23 @@ impl Parts {
     }
 }
 
+impl Parts {
+    /// Deletes the holes that lanes have left behind which have ended. A lane's cursor may come back,
+    /// and must not find them.
+    async fn clear_orphans(&self) -> Result<(), Error> {
+        loop {
+            let orphans = self.views.orphans(HOLES_MAX);
+            if orphans.is_empty() {
+                return Ok(());
+            }
+            let records: Vec<Record> = orphans.iter().map(CursorsRecord::encode).collect();
+            let appends = vec![Append::new(PartitionId::CURSORS, RecordBatch::of(&records)?)];
+            let class = CommitClass::Housekeeping;
+            self.commit(Commit { appends, preconditions: Vec::new(), class }).await?;
+        }
+    }
+}
+
 impl CatalogChange {
     fn into_commit(self, end: Offset) -> Result<Commit, Error> {
         let Self { preconditions, class, .. } = &self;
@@ -189,7 +207,8 @@ impl CatalogChange {
                 .push(Precondition::EndOffset { partition: PartitionId::CATALOG, end });
         }
         if !self.cursors.is_empty() {
-            commit.appends.push(Append::new(PartitionId::CURSORS, RecordBatch::of(&self.cursors)?));
+            let records: Vec<Record> = self.cursors.iter().map(CursorsRecord::encode).collect();
+            commit.appends.push(Append::new(PartitionId::CURSORS, RecordBatch::of(&records)?));
         }
         if !self.segments.is_empty() {
             let records: Vec<Record> = self.segments.iter().map(SegmentsRecord::encode).collect();

@@ -11,11 +11,11 @@ use logmill_model::{LaneId, Offset, PartitionId, RecordBatch};
 
 use crate::Error;
 use crate::catalog::Catalog;
+use crate::cursors::Cursors;
 use crate::limits::REPLAY_BYTES_MAX;
 use crate::sequencer::{Changes, INTERNAL, Judge};
 use crate::snapshot::{self, PartitionSnapshot};
 use crate::suspects::{LostRecords, Suspects};
-use crate::views::Cursors;
 
 /// What the internal topics say, gathered from the log.
 #[derive(Default)]
@@ -139,9 +139,9 @@ impl Replayed {
         for record in &changes.catalog {
             self.catalog.apply(record);
         }
-        for (lane, cursor) in &changes.cursors {
-            self.cursor_offsets.insert(*lane, offset);
-            self.cursors.apply(*lane, cursor.as_ref());
+        for record in &changes.cursors {
+            self.cursor_offsets.insert(record.lane(), offset);
+            self.cursors.apply(record);
         }
         for record in changes.producers {
             self.judge.producers().restore(record);

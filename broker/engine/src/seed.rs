@@ -1,7 +1,7 @@
 //! Where the randomness of a call comes from: of names, places and contents, so that the same
 //! attempt at the same record draws the same numbers wherever and whenever it runs.
 
-use logmill_model::{DeploymentName, TopicName};
+use logmill_model::{DeploymentName, Offset, TopicName};
 use sha2::{Digest, Sha256};
 
 /// The seed of a deployment on a partition.
@@ -27,6 +27,15 @@ pub(crate) fn mix(seed: u64, record: u64, attempt: u32) -> u64 {
     z ^ (z >> 31)
 }
 
+/// Which key a record has: the same for the same key, and never 0. One without a key has its own.
+pub(crate) fn key_hash(key: Option<&[u8]>, offset: Offset) -> u64 {
+    let digest = match key {
+        Some(key) => Sha256::new().chain_update([1]).chain_update(key).finalize(),
+        None => Sha256::new().chain_update([0]).chain_update(offset.0.to_le_bytes()).finalize(),
+    };
+    u64::from_le_bytes(*digest.first_chunk().expect("a digest has 32 bytes")).max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -45,5 +54,14 @@ mod tests {
             }
         }
         assert_eq!(seeds.len(), 3 * 100 * 5);
+    }
+
+    #[test]
+    fn records_have_the_same_key_only_if_it_is_the_same() {
+        let [a, b] = [Offset(0), Offset(1)];
+        assert_eq!(key_hash(Some(b"k"), a), key_hash(Some(b"k"), b));
+        assert_ne!(key_hash(Some(b"k"), a), key_hash(Some(b"l"), a));
+        assert_ne!(key_hash(None, a), key_hash(None, b));
+        assert_ne!(key_hash(Some(&0_u64.to_le_bytes()), a), key_hash(None, a));
     }
 }

@@ -91,8 +91,7 @@ pub(crate) fn capture(
         return Ok(None);
     };
     let cursors = views.all_cursors();
-    let records: Vec<Record> =
-        cursors.by_lane.iter().map(|(lane, cursor)| cursor.encode(*lane)).collect();
+    let records: Vec<Record> = cursors.records().map(|record| record.encode()).collect();
     let cursors = part(log, PartitionId::CURSORS, cursors.end, &records)?;
     Ok(cursors.map(|cursors| Snapshot { cluster, partitions: vec![catalog, cursors] }))
 }

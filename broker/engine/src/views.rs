@@ -3,18 +3,19 @@
 //! Only the completion of a durable commit changes them, on the journal's writer thread and in
 //! the order of commits, before the commit's proposer hears of it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 use logmill_log::Log;
-use logmill_model::internal::CursorRecord;
-use logmill_model::{Csn, DeploymentId, LaneId, Offset, PartitionId, Refusal, TopicId};
+use logmill_model::internal::CursorsRecord;
+use logmill_model::{Csn, DeploymentId, LaneId, Offset, PartitionId, Refusal};
 use tokio::sync::watch;
 
 use crate::Error;
 use crate::catalog::{Catalog, PartitionChange};
+use crate::cursors::{Cursors, LaneCursor};
 use crate::sequencer::Changes;
 
 /// The durable state that is derived from internal topics.
@@ -27,24 +28,6 @@ pub(crate) struct Views {
     checkpoint: AtomicU64,
     /// Held for a look-up or an insert only.
     ends: RwLock<HashMap<PartitionId, watch::Sender<Offset>>>,
-}
-
-/// The cursors of all lanes.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Cursors {
-    pub(crate) by_lane: BTreeMap<LaneId, CursorRecord>,
-    /// The end of `_cursors` that they are the fold of.
-    pub(crate) end: Offset,
-}
-
-impl Cursors {
-    /// Takes in one record.
-    pub(crate) fn apply(&mut self, lane: LaneId, cursor: Option<&CursorRecord>) {
-        match cursor {
-            Some(cursor) => self.by_lane.insert(lane, cursor.clone()),
-            None => self.by_lane.remove(&lane),
-        };
-    }
 }
 
 impl Views {
@@ -71,9 +54,7 @@ impl Views {
         }
         if !changes.cursors.is_empty() {
             let mut cursors = self.cursors();
-            for (lane, cursor) in &changes.cursors {
-                cursors.apply(*lane, cursor.as_ref());
-            }
+            changes.cursors.iter().for_each(|record| cursors.apply(record));
             if let Some((_, end)) = ends.iter().rfind(|(id, _)| *id == PartitionId::CURSORS) {
                 cursors.end = *end;
             }
@@ -137,9 +118,14 @@ impl Views {
         Csn(self.checkpoint.load(Ordering::Acquire))
     }
 
-    /// A lane's cursor.
-    pub(crate) fn cursor(&self, lane: LaneId) -> Option<CursorRecord> {
+    /// Where a lane stands.
+    pub(crate) fn cursor(&self, lane: LaneId) -> Option<LaneCursor> {
         self.cursors().by_lane.get(&lane).cloned()
+    }
+
+    /// What deletes the holes of lanes that have ended, at most `max` of them.
+    pub(crate) fn orphans(&self, max: usize) -> Vec<CursorsRecord> {
+        self.cursors().orphans().take(max).collect()
     }
 
     /// The cursors of all lanes, as of one moment.
@@ -152,15 +138,8 @@ impl Views {
     }
 
     /// The lanes of a deployment that have a cursor.
-    pub(crate) fn lanes_of(&self, deployment: DeploymentId) -> Vec<(LaneId, CursorRecord)> {
-        let cursors = self.cursors();
-        let first = LaneId { deployment, source: PartitionId::new(TopicId(0), 0) };
-        cursors
-            .by_lane
-            .range(first..)
-            .take_while(|(lane, _)| lane.deployment == deployment)
-            .map(|(lane, cursor)| (*lane, cursor.clone()))
-            .collect()
+    pub(crate) fn lanes_of(&self, deployment: DeploymentId) -> Vec<(LaneId, LaneCursor)> {
+        self.cursors().lanes_of(deployment)
     }
 
     /// Follows the durable end of a partition; ends when the partition is deleted.

@@ -27,10 +27,58 @@ pub struct DeploymentSettings {
     pub max_attempts: u32,
     /// How long a failed record waits. Consumers only.
     pub backoff: Backoff,
+    /// What a record that waits for another attempt holds up. Consumers only.
+    #[serde(default)]
+    pub order: Order,
+    /// Most records of one lane that may wait at once under [`Order::Key`], at least 1. Consumers only.
+    #[serde(default = "max_parked")]
+    pub max_parked: u32,
     /// Where dead letters go. Consumers only.
     pub dlq: TopicName,
     /// What happens to a record without a route. Routers only.
     pub unrouted: Unrouted,
+}
+
+impl DeploymentSettings {
+    /// [`max_parked`](Self::max_parked), unless told.
+    pub const MAX_PARKED: u32 = 10_000;
+}
+
+fn max_parked() -> u32 {
+    DeploymentSettings::MAX_PARKED
+}
+
+/// What a record that waits for another attempt holds up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// All later records of its partition.
+    #[default]
+    Partition,
+    /// The later records of its key. One without a key holds up nothing.
+    Key,
+}
+
+impl Order {
+    /// The name, as flag value and in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Partition => "partition",
+            Self::Key => "key",
+        }
+    }
+}
+
+impl FromStr for Order {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Partition, Self::Key]
+            .into_iter()
+            .find(|order| order.as_str() == text)
+            .ok_or_else(|| format!("bad order {text:?}; use partition or key"))
+    }
 }
 
 /// A topic that a module may write to, and the name by which it knows it.

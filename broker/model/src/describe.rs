@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Backoff, Counts, Csn, DeploymentName, DeploymentSettings, LogLevel, ModuleDigest, ModuleLimits,
-    Offset, OutputGrant, Position, SpaceLevel, Timestamp, TopicName, TopicPolicy, Unrouted, World,
+    Offset, Order, OutputGrant, Position, SpaceLevel, Timestamp, TopicName, TopicPolicy, Unrouted,
+    World,
 };
 
 /// A topic.
@@ -58,6 +59,10 @@ pub struct DeployRequest {
     pub max_attempts: Option<u32>,
     /// How long a failed record waits. Consumers only.
     pub backoff: Option<Backoff>,
+    /// What a record that waits for another attempt holds up. Consumers only.
+    pub order: Option<Order>,
+    /// Most records of one lane that may wait at once under [`Order::Key`]. Consumers only.
+    pub max_parked: Option<u32>,
     /// Where dead letters go. Consumers only.
     pub dlq: Option<TopicName>,
     /// What happens to a record without a route. Routers only.
@@ -84,6 +89,8 @@ impl DeployRequest {
             from: None,
             max_attempts: None,
             backoff: None,
+            order: None,
+            max_parked: None,
             dlq: None,
             unrouted: None,
             memory_bytes: None,

@@ -17,6 +17,7 @@
 //! | 9 | [`ProducerRecord`] | `_producers` | `producer/ID` |
 //! | 10 | [`SequencesRecord`] | `_producers` | `sequences/ID/TOPIC ID/PARTITION` |
 //! | 11 | [`CheckpointRecord`] | `_producers` | `checkpoint` |
+//! | 12 | [`HoleRecord`] | `_cursors` | as of a cursor, and the offset u64 |
 
 mod catalog;
 mod cursor;
@@ -28,7 +29,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use catalog::{CatalogKey, CatalogRecord, DeploymentRecord, TopicRecord, VersionRecord};
-pub use cursor::{CursorRecord, FailedAttempts};
+pub use cursor::{CursorRecord, CursorsRecord, FailedAttempts, HoleRecord};
 pub use producers::{CheckpointRecord, ProducerRecord, ProducersRecord, SequencesRecord};
 pub use segments::{
     AcceptedRange, AcceptedRecord, CsnRange, RemovedRecord, SegmentRecord, SegmentsKey,

@@ -32,7 +32,8 @@ pub use commit::{Append, Commit, Committed, Outcome, Precondition, Refusal};
 pub use compression::Compression;
 pub use dead_letter::{DeadLetter, Source};
 pub use deployment::{
-    Backoff, Counts, DeploymentSettings, DeploymentState, ModuleLimits, OutputGrant, Unrouted,
+    Backoff, Counts, DeploymentSettings, DeploymentState, ModuleLimits, Order, OutputGrant,
+    Unrouted,
 };
 pub use describe::{
     BackupProgress, BackupReport, BrokerStatus, ClockJump, CorruptOffsets, CorruptPlace,

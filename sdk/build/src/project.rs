@@ -69,6 +69,10 @@ pub struct Deploy {
     pub max_attempts: Option<u32>,
     /// `backoff`: how long a failed record waits.
     pub backoff: Option<String>,
+    /// `order`: what a record that waits for another attempt holds up.
+    pub order: Option<String>,
+    /// `max_parked`: most records of a partition that may wait at once with `order = "key"`.
+    pub max_parked: Option<u32>,
     /// `dlq`: where dead letters go.
     pub dlq: Option<String>,
     /// `unrouted`: what happens to a record without a route.

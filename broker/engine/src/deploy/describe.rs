@@ -3,7 +3,7 @@
 use logmill_model::internal::FailedAttempts;
 use logmill_model::{
     Counts, DeploymentDescription, DeploymentName, DeploymentState, DeploymentStatus,
-    LaneDescription, LaneState, LostOffsets, ModuleLogLine, Offset, Timestamp,
+    LaneDescription, LaneState, LostOffsets, ModuleLogLine, Offset, Order, Timestamp,
 };
 
 use crate::catalog::Catalog;
@@ -47,16 +47,16 @@ impl Engine {
         };
         let (mut counts, mut lanes) = (Counts::default(), Vec::new());
         for (lane, cursor) in self.parts().views.lanes_of(record.id) {
-            counts.add(&cursor.counts);
+            counts.add(&cursor.record.counts);
             let Some(topic) = catalog.topic_name(lane.source.topic) else { continue };
             let lost = self.parts().lost(lane, &cursor);
             let status = running.as_ref().and_then(|it| it.lane_status(lane)).unwrap_or_default();
             lanes.push(LaneDescription {
                 topic: topic.clone(),
                 partition: lane.source.index,
-                cursor: cursor.next,
-                lag: cursor.next.distance_to(self.parts().log.end_offset(lane.source)),
-                parked: u64::from(cursor.failed.is_some()),
+                cursor: cursor.floor(),
+                lag: cursor.lag(self.parts().log.end_offset(lane.source)),
+                parked: cursor.holes.len() as u64,
                 in_flight: status.in_flight,
                 state: match lost {
                     _ if status.is_corrupt => LaneState::Corrupt,
@@ -65,8 +65,10 @@ impl Engine {
                 },
                 lost: status.lost.or(lost),
                 waiting: status.waiting.or_else(|| Some(is_lost(name, lost?))).or_else(|| {
-                    let failed = cursor.failed.as_ref()?;
-                    Some(waits_for(cursor.next, failed, self.parts().clock.now()))
+                    let (offset, hole) = cursor.holes.first_key_value()?;
+                    let is_held = version.settings.order == Order::Partition;
+                    let failed = hole.failed.as_ref().filter(|_| is_held)?;
+                    Some(waits_for(*offset, failed, self.parts().clock.now()))
                 }),
             });
         }

@@ -1,20 +1,22 @@
 //! Lanes whose next record retention has removed, and going on behind what they lost.
 
-use logmill_model::internal::{CatalogRecord, CursorRecord, DeploymentRecord};
+use logmill_model::internal::{CatalogRecord, DeploymentRecord};
 use logmill_model::{
-    Counts, DeploymentName, DeploymentState, LaneId, LostOffsets, Precondition, SkippedLane,
+    DeploymentName, DeploymentState, LaneId, LostOffsets, Precondition, SkippedLane,
 };
 
 use super::to_its_end;
 use crate::catalog::Catalog;
+use crate::cursors::LaneCursor;
+use crate::limits::HOLES_MAX;
 use crate::parts::{CatalogChange, Parts};
 use crate::{Engine, Error};
 
 impl Parts {
     /// What a lane has lost, if its cursor lies before what is still there. A cursor that may not be
     /// its newest one proves nothing.
-    pub(crate) fn lost(&self, lane: LaneId, cursor: &CursorRecord) -> Option<LostOffsets> {
-        let (from, to) = (cursor.next, self.log.start_offset(lane.source));
+    pub(crate) fn lost(&self, lane: LaneId, cursor: &LaneCursor) -> Option<LostOffsets> {
+        let (from, to) = (cursor.floor(), self.log.start_offset(lane.source));
         let is_lost = from < to && self.suspects.lane(lane).is_none();
         is_lost.then_some(LostOffsets { from, to })
     }
@@ -39,12 +41,25 @@ impl Engine {
         if let Some(running) = self.deployments().get(name) {
             running.stop_lanes().await;
         }
-        let skipped = self.parts().change_catalog(|catalog| self.plan_skip(name, catalog)).await;
+        let skipped = self.skip_all(name).await;
         // Also when it was refused: the lanes that were stopped go on.
         if self.parts().views.catalog().deployment(name).is_some() {
             self.deployments().activate(name).await;
         }
         skipped
+    }
+
+    /// Moves all lanes that are lost, as many at a time as one commit can.
+    async fn skip_all(&self, name: &DeploymentName) -> Result<Vec<SkippedLane>, Error> {
+        let mut all = Vec::new();
+        loop {
+            let skipped =
+                self.parts().change_catalog(|catalog| self.plan_skip(name, catalog)).await?;
+            if skipped.is_empty() {
+                return Ok(all);
+            }
+            all.extend(skipped);
+        }
     }
 
     fn plan_skip(
@@ -63,6 +78,9 @@ impl Engine {
         for (lane, cursor) in self.parts().views.lanes_of(record.id) {
             let Some(topic) = catalog.topic_name(lane.source.topic) else { continue };
             let Some(lost) = self.parts().lost(lane, &cursor) else { continue };
+            if change.cursors.len() + cursor.holes.len() > HOLES_MAX && !skipped.is_empty() {
+                break;
+            }
             change.skip(lane, &cursor, lost);
             let (topic, partition) = (topic.clone(), lane.source.index);
             skipped.push(SkippedLane { topic, partition, lost });
@@ -72,21 +90,9 @@ impl Engine {
 }
 
 impl CatalogChange {
-    fn skip(&mut self, lane: LaneId, cursor: &CursorRecord, lost: LostOffsets) {
-        self.cursors.push(behind(cursor, lost).encode(lane));
-        let (generation, revision) = (cursor.generation, cursor.revision);
+    fn skip(&mut self, lane: LaneId, cursor: &LaneCursor, lost: LostOffsets) {
+        self.cursors.extend(cursor.behind(lane, lost));
+        let (generation, revision) = (cursor.record.generation, cursor.record.revision);
         self.preconditions.push(Precondition::Cursor { lane, generation, revision });
-    }
-}
-
-/// The cursor, moved behind what it lost.
-pub(crate) fn behind(cursor: &CursorRecord, lost: LostOffsets) -> CursorRecord {
-    let CursorRecord { generation, revision, counts, .. } = cursor;
-    CursorRecord {
-        generation: generation + 1,
-        revision: revision + 1,
-        next: lost.to,
-        failed: None,
-        counts: Counts { lost: counts.lost + lost.from.distance_to(lost.to), ..*counts },
     }
 }

@@ -2,13 +2,14 @@
 //! and whether they fit the module and the world. Pure.
 
 use logmill_model::{
-    Backoff, DeployRequest, DeploymentSettings, ModuleLimits, OutputGrant, Position, TopicName,
-    Unrouted, World,
+    Backoff, DeployRequest, DeploymentSettings, ModuleLimits, Order, OutputGrant, Position,
+    TopicName, Unrouted, World,
 };
 use logmill_wasm::Module;
 
 use crate::Error;
 use crate::catalog::Catalog;
+use crate::limits::HOLES_MAX;
 
 const SOURCES_MAX: usize = 64;
 const OUTPUTS_MAX: usize = 64;
@@ -96,6 +97,8 @@ fn check_flags(request: &DeployRequest, world: World, exists: bool) -> Result<()
         ("--from", request.from.is_some()),
         ("--max-attempts", request.max_attempts.is_some()),
         ("--backoff", request.backoff.is_some()),
+        ("--order", request.order.is_some()),
+        ("--max-parked", request.max_parked.is_some()),
         ("--dlq", request.dlq.is_some()),
     ];
     if world != World::Consumer
@@ -127,6 +130,8 @@ fn defaults(request: &DeployRequest, world: World) -> DeploymentSettings {
         from: Position::Latest,
         max_attempts: 5,
         backoff: Backoff::default(),
+        order: Order::default(),
+        max_parked: DeploymentSettings::MAX_PARKED,
         dlq: request.name.dead_letter_topic(),
         unrouted: Unrouted::Keep,
     }
@@ -144,12 +149,14 @@ fn overlay(settings: &mut DeploymentSettings, request: &DeployRequest) {
     set(&mut settings.from, &request.from);
     set(&mut settings.max_attempts, &request.max_attempts);
     set(&mut settings.backoff, &request.backoff);
+    set(&mut settings.order, &request.order);
+    set(&mut settings.max_parked, &request.max_parked);
     set(&mut settings.dlq, &request.dlq);
     set(&mut settings.unrouted, &request.unrouted);
 }
 
 fn check(settings: &DeploymentSettings) -> Result<(), Error> {
-    let DeploymentSettings { on, out, config, max_attempts, dlq, world, .. } = settings;
+    let DeploymentSettings { on, out, config, max_attempts, max_parked, dlq, world, .. } = settings;
     if on.is_empty() {
         return Err(refused("it is on no topic; say on which with --on"));
     }
@@ -158,6 +165,9 @@ fn check(settings: &DeploymentSettings) -> Result<(), Error> {
     }
     if !(1..=ATTEMPTS_MAX).contains(max_attempts) {
         return Err(refused(format!("max attempts is 1 to {ATTEMPTS_MAX}")));
+    }
+    if !(1..=HOLES_MAX).contains(&(*max_parked as usize)) {
+        return Err(refused(format!("max parked is 1 to {HOLES_MAX}")));
     }
     let config_bytes: usize = config.iter().map(|(key, value)| key.len() + value.len()).sum();
     if config_bytes > CONFIG_BYTES_MAX {

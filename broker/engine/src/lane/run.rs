@@ -1,57 +1,43 @@
 //! A run: some records of one lane, handled one after the other on a worker thread.
 //!
-//! It ends at the end of what was read, at a record that must be tried again, or when it has
-//! taken its share of records, bytes or time. What it settled becomes one commit. It does no IO.
+//! First what was left behind and is due, then what is new. A run ends at the end of what was read, at
+//! a record that holds up the rest, or when it has taken its share of records, bytes or time. What
+//! it settled becomes one commit. It does no IO.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
 use logmill_log::StoredBatch;
-use logmill_model::internal::{CursorRecord, FailedAttempts};
+use logmill_model::internal::{CursorRecord, HoleRecord};
 use logmill_model::limits::BATCH_BYTES_MAX;
 use logmill_model::{
-    BatchBuilder, CommitClass, Compression, DeadLetter, FailureReason, LogLevel, Message,
-    ModuleDigest, Offset, Record, RecordBatch, Source, SpaceLevel, Timestamp, TopicName, Verdict,
+    BatchBuilder, CommitClass, Compression, Offset, PlainBatch, Record, RecordBatch, SpaceLevel,
 };
-use logmill_wasm::{CallContext, Failure};
-use tokio::sync::Semaphore;
+use logmill_wasm::Failure;
 
-use super::settle::{Burial, Moment, Policy, Settled, count, settle};
-use crate::clock::Clock;
-use crate::handler::{Handler, Handlers};
-use crate::limits::{HOPS_MAX, RUN_BYTES_MAX, RUN_TIME_MAX};
-use crate::module_log::ModuleLog;
-use crate::outputs::{Grants, Write};
-use crate::seed::mix;
-
-/// What a lane is, as far as handling records goes. The same for all its runs.
-pub(crate) struct Context {
-    pub(crate) deployment: String,
-    pub(crate) version: u32,
-    pub(crate) digest: ModuleDigest,
-    pub(crate) topic: TopicName,
-    pub(crate) partition: u32,
-    pub(crate) policy: Policy,
-    pub(crate) grants: Grants,
-    pub(crate) dlq: TopicName,
-    pub(crate) handlers: Arc<dyn Handlers>,
-    pub(crate) log: Arc<ModuleLog>,
-    pub(crate) clock: Clock,
-    /// What the deployment may have of the workers.
-    pub(crate) slots: Arc<Semaphore>,
-    /// Of the deployment and the partition; mixed with offset and attempt for each call.
-    pub(crate) seed: u64,
-}
+use super::call::{Call, Context};
+use super::parked::Parked;
+use super::settle::{Settled, count};
+use crate::handler::Handler;
+use crate::limits::{RUN_BYTES_MAX, RUN_TIME_MAX};
+use crate::outputs::Write;
+use crate::seed::key_hash;
 
 /// The records to handle, and where the lane stands.
 pub(crate) struct Run {
     pub(crate) context: Arc<Context>,
     pub(crate) handler: Option<Box<dyn Handler>>,
     pub(crate) cursor: CursorRecord,
+    pub(crate) parked: Parked,
+    /// The records to take up of those that were left behind, and the batches that they lie in.
+    pub(crate) due: BTreeSet<Offset>,
+    pub(crate) due_batches: Vec<StoredBatch>,
+    /// What is new.
     pub(crate) batches: Vec<StoredBatch>,
     pub(crate) records_max: usize,
-    /// What the first record's outputs were refused for when they were committed.
-    pub(crate) refused: Option<Failure>,
+    /// What the outputs of a record were refused for when they were committed.
+    pub(crate) refused: Option<(Offset, Failure)>,
     /// Where the disk has no room for outputs and dead letters, the run ends before the first record
     /// that has some.
     pub(crate) level: SpaceLevel,
@@ -63,10 +49,14 @@ pub(crate) struct Ran {
     pub(crate) handler: Option<Box<dyn Handler>>,
     /// The cursor to commit.
     pub(crate) cursor: CursorRecord,
+    /// What is left behind, with the changes to commit.
+    pub(crate) parked: Parked,
     /// The outputs and dead letters to commit with it, each with the offset it follows from.
     pub(crate) writes: Vec<(Offset, Write)>,
-    /// How many records have an outcome or one more failed attempt.
+    /// How many records were taken up.
     pub(crate) records: usize,
+    /// The last one that the module was asked about.
+    pub(crate) last: Option<Offset>,
     /// Why the run ended early, if the next one would end at once.
     pub(crate) broken: Option<Broken>,
 }
@@ -82,210 +72,187 @@ pub(crate) enum Broken {
     Space,
 }
 
-struct Call<'a> {
-    offset: Offset,
-    stored: &'a StoredBatch,
-    record: Record,
-    now: Timestamp,
+/// Whether a run goes on.
+#[derive(PartialEq, Eq)]
+enum Next {
+    Go,
+    End,
+}
+
+/// What a run may still take.
+struct Share {
+    started: Instant,
+    records_max: usize,
+    bytes: usize,
+    /// Of what was decompressed: what the run has to commit may hold on to it.
+    decompressed: usize,
 }
 
 impl Run {
     /// Handles the records.
     pub(crate) fn execute(self) -> Ran {
-        let Self { context, handler, mut cursor, batches, records_max, mut refused, level } = self;
-        cursor.revision += 1;
-        let mut ran = Ran { handler, cursor, writes: Vec::new(), records: 0, broken: None };
-        let (started, mut bytes, mut decompressed) = (Instant::now(), 0, 0);
-        for stored in &batches {
-            let base = stored.envelope.base_offset;
-            let records = match stored.batch.decompressed(BATCH_BYTES_MAX) {
-                Ok(records) => records,
-                Err(error) => {
-                    ran.broken = Some(Broken::Batch(base, error));
-                    return ran;
-                }
-            };
-            for (delta, record) in records.to_records() {
-                let offset = RecordBatch::offset_at(base, delta);
-                if offset < ran.cursor.next {
-                    continue;
-                }
-                let call = Call { offset, stored, record, now: context.clock.now() };
-                let written = ran.writes.len();
-                let before = (!level.admits(CommitClass::Produce)).then(|| ran.cursor.clone());
-                if !ran.handle(&context, &call, refused.take()) {
-                    return ran;
-                }
-                if let Some(before) = before
-                    && ran.writes.len() > written
-                {
-                    ran.take_back(before, written);
-                    return ran;
-                }
-                bytes += ran.writes[written..]
-                    .iter()
-                    .map(|(_, write)| BatchBuilder::encoded_bytes(&write.record))
-                    .sum::<usize>();
-                let spent = ran.records >= records_max
-                    || bytes >= RUN_BYTES_MAX
-                    || started.elapsed() >= RUN_TIME_MAX;
-                if spent {
-                    return ran;
-                }
-            }
-            // Records that compaction took, or a batch that it emptied.
-            ran.cursor.next = ran.cursor.next.max(stored.envelope.end_offset());
-            // What the run has to commit may hold on to what was decompressed.
-            if stored.batch.compression() != Compression::None {
-                decompressed += records.bytes().len();
-            }
-            if decompressed >= RUN_BYTES_MAX {
-                return ran;
-            }
+        let Self { context, handler, cursor, parked, level, refused, .. } = self;
+        let (writes, broken) = (Vec::new(), None);
+        let ran = Ran { handler, cursor, parked, writes, records: 0, last: None, broken };
+        let started = Instant::now();
+        let share = Share { started, records_max: self.records_max, bytes: 0, decompressed: 0 };
+        let mut running = Running { context: &context, level, refused, share, ran };
+        if running.take_up(self.due, &self.due_batches) == Next::Go {
+            running.go_on(&self.batches);
         }
+        let mut ran = running.ran;
+        ran.cursor.revision += 1;
         ran
     }
 }
 
-impl Ran {
-    /// As if the last record had not been handled: it will be again, at no cost to it.
-    fn take_back(&mut self, cursor: CursorRecord, writes: usize) {
-        self.cursor = cursor;
-        self.writes.truncate(writes);
-        self.records -= 1;
-        self.broken = Some(Broken::Space);
-    }
+struct Running<'a> {
+    context: &'a Context,
+    level: SpaceLevel,
+    refused: Option<(Offset, Failure)>,
+    share: Share,
+    ran: Ran,
+}
 
-    /// Handles one record; false when the run ends with it.
-    fn handle(&mut self, context: &Context, call: &Call<'_>, refused: Option<Failure>) -> bool {
-        let before = self.cursor.failed.take();
-        let message = context.message(call, before.as_ref());
-        let seed = mix(context.seed, call.offset.0, message.attempt);
-        let result = match refused {
-            Some(failure) => Err(failure),
-            None => match self.call(context, &message, call, seed) {
-                Some(result) => result,
-                None => {
-                    self.cursor.failed = before;
-                    return false;
+impl Running<'_> {
+    /// Handles what was left behind.
+    fn take_up(&mut self, due: BTreeSet<Offset>, batches: &[StoredBatch]) -> Next {
+        let mut left = due;
+        for stored in batches {
+            let Some(records) = self.open(stored) else { return Next::End };
+            let base = stored.envelope.base_offset;
+            for (delta, record) in records.to_records() {
+                let offset = RecordBatch::offset_at(base, delta);
+                if !left.remove(&offset) {
+                    continue;
                 }
-            },
-        };
-        let (result, writes) = context.resolve(result, call);
-        let failure = match &result {
-            Ok(_) => None,
-            Err(failure) => Some(failure.reason),
-        };
-        // The wait begins when the attempt has failed, not when it began.
-        let moment = Moment { now: context.clock.now(), jitter: seed };
-        let settled = settle(result, before.as_ref(), &context.policy, moment);
-        count(&mut self.cursor.counts, &settled, failure);
-        self.records += 1;
-        match settled {
-            Settled::Done(_) => self.writes.extend(writes.into_iter().map(|it| (call.offset, it))),
-            Settled::Dropped => {}
-            Settled::Buried(burial) => {
-                self.writes.push((call.offset, context.bury(call, &burial)));
-            }
-            Settled::Parked(failed) => {
-                self.cursor.failed = Some(failed);
-                return false;
-            }
-        }
-        self.cursor.next = call.offset.next();
-        true
-    }
-
-    /// Calls the module, with a fresh instance where there is none. None: none could be made.
-    fn call(
-        &mut self,
-        context: &Context,
-        message: &Message,
-        call: &Call<'_>,
-        seed: u64,
-    ) -> Option<Result<Verdict, Failure>> {
-        let mut log =
-            |level: LogLevel, text: &str| context.log.write(call.now, level, Some(message), text);
-        if self.handler.is_none() {
-            let call = CallContext { now: call.now, seed, log: &mut log, memory: None };
-            match context.handlers.instantiate(call) {
-                Ok(handler) => self.handler = Some(handler),
-                Err(failure) => {
-                    self.broken = Some(Broken::Init(failure));
-                    return None;
+                let now = self.context.clock.now();
+                // What follows a record that failed again is not due.
+                if self.ran.parked.is_due(offset, now) {
+                    let hole = self.ran.parked.hole(offset).cloned();
+                    if self.handle(Call { offset, stored, record, now }, hole) == Next::End {
+                        return Next::End;
+                    }
                 }
             }
+            // Compaction took these: a newer record of their key stands for them.
+            let end = stored.envelope.end_offset();
+            let later = left.split_off(&end);
+            let gone = std::mem::replace(&mut left, later);
+            gone.into_iter().for_each(|offset| self.ran.parked.settle(offset));
         }
-        let handler = self.handler.as_mut().expect("made above where there was none");
-        let given = CallContext { now: call.now, seed, log: &mut log, memory: None };
-        let result = handler.handle(message, given);
-        if let Ok(Verdict::Retry(retry)) = &result {
-            let text = format!("asked for another attempt: {}", retry.reason);
-            context.log.write(call.now, LogLevel::Warn, Some(message), &text);
-        }
-        if let Err(failure) = &result {
-            if failure.instance_lost {
-                self.handler = None;
+        Next::Go
+    }
+
+    /// Handles what is new, and leaves behind what has to wait for an earlier record.
+    fn go_on(&mut self, batches: &[StoredBatch]) {
+        for stored in batches {
+            let Some(records) = self.open(stored) else { return };
+            let base = stored.envelope.base_offset;
+            for (delta, record) in records.to_records() {
+                let offset = RecordBatch::offset_at(base, delta);
+                if offset < self.ran.cursor.next {
+                    continue;
+                }
+                if !self.ran.parked.has_room(self.context.parked_max) {
+                    return;
+                }
+                let now = self.context.clock.now();
+                let next = match self.held(offset, &record) {
+                    Some(hole) => {
+                        self.ran.parked.park(offset, hole);
+                        self.ran.cursor.next = offset.next();
+                        self.ran.records += 1;
+                        self.share.is_left(self.ran.records)
+                    }
+                    None => self.handle(Call { offset, stored, record, now }, None),
+                };
+                if next == Next::End {
+                    return;
+                }
             }
-            let text = format!("attempt failed: {}: {}", failure.reason, failure.detail);
-            context.log.write(call.now, LogLevel::Error, Some(message), &text);
+            // Records that compaction took, or a batch that it emptied.
+            self.ran.cursor.next = self.ran.cursor.next.max(stored.envelope.end_offset());
+            if self.share.decompressed >= RUN_BYTES_MAX {
+                return;
+            }
         }
-        Some(result)
+    }
+
+    fn open(&mut self, stored: &StoredBatch) -> Option<PlainBatch> {
+        match stored.batch.decompressed(BATCH_BYTES_MAX) {
+            Ok(records) => {
+                if stored.batch.compression() != Compression::None {
+                    self.share.decompressed += records.bytes().len();
+                }
+                Some(records)
+            }
+            Err(error) => {
+                self.ran.broken = Some(Broken::Batch(stored.envelope.base_offset, error));
+                None
+            }
+        }
+    }
+
+    /// How a new record is left behind, when it has to wait for an earlier one.
+    fn held(&self, offset: Offset, record: &Record) -> Option<HoleRecord> {
+        if self.ran.parked.is_empty() {
+            return None;
+        }
+        let hole = hole(offset, record);
+        self.ran.parked.holds(hole.key).then_some(hole)
+    }
+
+    /// Handles one record, which is new or was left behind as this hole.
+    fn handle(&mut self, call: Call<'_>, parked: Option<HoleRecord>) -> Next {
+        let offset = call.offset;
+        let refused = self.refused.take_if(|(at, _)| *at == offset).map(|(_, failure)| failure);
+        let before = parked.as_ref().and_then(|hole| hole.failed.as_ref());
+        let decided = self.context.decide(&mut self.ran.handler, &call, before, refused);
+        let decided = match decided {
+            Ok(decided) => decided,
+            Err(failure) => return self.end(Broken::Init(failure)),
+        };
+        if !decided.writes.is_empty() && !self.level.admits(CommitClass::Produce) {
+            // As if it had not been called: it will be again, at no cost to it.
+            return self.end(Broken::Space);
+        }
+        count(&mut self.ran.cursor.counts, &decided.settled, decided.failure);
+        self.ran.last = Some(offset);
+        self.ran.records += 1;
+        let bytes = decided.writes.iter().map(|it| BatchBuilder::encoded_bytes(&it.record));
+        self.share.bytes += bytes.sum::<usize>();
+        self.ran.writes.extend(decided.writes.into_iter().map(|it| (offset, it)));
+        let is_new = parked.is_none();
+        if is_new {
+            self.ran.cursor.next = offset.next();
+        }
+        if let Settled::Parked(failed) = decided.settled {
+            let hole = parked.unwrap_or_else(|| hole(offset, &call.record));
+            self.ran.parked.park(offset, HoleRecord { failed: Some(failed), ..hole });
+        } else if !is_new {
+            self.ran.parked.settle(offset);
+        }
+        self.share.is_left(self.ran.records)
+    }
+
+    fn end(&mut self, broken: Broken) -> Next {
+        self.ran.broken = Some(broken);
+        Next::End
     }
 }
 
-impl Context {
-    fn message(&self, call: &Call<'_>, before: Option<&FailedAttempts>) -> Message {
-        Message {
-            topic: self.topic.to_string(),
-            partition: self.partition,
-            offset: Some(call.offset),
-            record: call.record.clone(),
-            append_ts: Some(call.stored.envelope.append_ts),
-            attempt: before.map_or(0, |failed| failed.attempts).saturating_add(1),
-            first_failed_ts: before.map(|failed| failed.first_failed_ts),
-        }
+impl Share {
+    fn is_left(&self, records: usize) -> Next {
+        let is_spent = records >= self.records_max
+            || self.bytes >= RUN_BYTES_MAX
+            || self.started.elapsed() >= RUN_TIME_MAX;
+        if is_spent { Next::End } else { Next::Go }
     }
+}
 
-    /// The writes that a verdict stands for; outputs that break a rule make it a failure.
-    fn resolve(
-        &self,
-        result: Result<Verdict, Failure>,
-        call: &Call<'_>,
-    ) -> (Result<Verdict, Failure>, Vec<Write>) {
-        let Ok(Verdict::Done(outputs)) = &result else { return (result, Vec::new()) };
-        let hops = call.stored.envelope.hops.saturating_add(1);
-        if hops > HOPS_MAX && !outputs.is_empty() {
-            let detail = format!("the record has come through {HOPS_MAX} modules; is it a loop?");
-            let reason = FailureReason::Hops;
-            return (Err(Failure { reason, detail, instance_lost: false }), Vec::new());
-        }
-        match self.grants.writes(outputs, hops, call.now) {
-            Ok(writes) => (result, writes),
-            Err(failure) => (Err(failure), Vec::new()),
-        }
-    }
-
-    fn bury(&self, call: &Call<'_>, burial: &Burial) -> Write {
-        let source = Source {
-            topic: self.topic.to_string(),
-            partition: self.partition,
-            offset: call.offset,
-        };
-        let letter = DeadLetter {
-            attempts: burial.attempts,
-            first_failed_ts: burial.first_failed_ts,
-            last_failed_ts: burial.last_failed_ts,
-            ..DeadLetter::new(
-                burial.reason,
-                &burial.detail,
-                source,
-                &self.deployment,
-                self.version,
-                self.digest,
-            )
-        };
-        let record = letter.bury(&call.record);
-        Write { topic: self.dlq.clone(), record, hops: call.stored.envelope.hops }
-    }
+/// A record as it is left behind.
+fn hole(offset: Offset, record: &Record) -> HoleRecord {
+    let bytes = u32::try_from(BatchBuilder::encoded_bytes(record)).unwrap_or(u32::MAX);
+    HoleRecord { key: key_hash(record.key.as_deref(), offset), bytes, failed: None }
 }

@@ -6,17 +6,22 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use logmill_log::Settings;
 use logmill_log::faulty::FaultyStorage;
-use logmill_model::internal::{CatalogRecord, SegmentsRecord, StartRecord, TopicRecord};
+use logmill_log::{Settings, StoredBatch};
+use logmill_model::internal::{
+    CatalogRecord, CursorsRecord, SegmentsRecord, StartRecord, TopicRecord,
+};
 use logmill_model::{
-    Backoff, Counts, DeadLetter, DeploymentId, LostOffsets, Message, ModuleDigest, Output,
-    OutputGrant, Record, RetryRequest, TopicId, TopicName, Verdict,
+    Append, Backoff, Commit, Counts, DeadLetter, DeploymentId, FailureReason, Message,
+    ModuleDigest, Order, Output, OutputGrant, PartitionId, Record, RecordBatch, RetryRequest,
+    TopicId, TopicName, Verdict,
 };
 use logmill_wasm::CallContext;
 
 mod compressed;
+mod order;
 
+use super::parked::ParkedMax;
 use super::settle::Policy;
 use super::*;
 use crate::handler::Handlers;
@@ -89,6 +94,8 @@ struct Bench {
     thread: SequencerThread,
     stop: watch::Sender<bool>,
     status: Arc<Mutex<LaneStatus>>,
+    order: Order,
+    parked_max: ParkedMax,
 }
 
 impl Bench {
@@ -101,7 +108,9 @@ impl Bench {
         let (opened, replayed) = replay(Arc::new(storage.clone()), settings).unwrap();
         let started = Parts::start(opened, replayed, crate::clock::Clock::machine()).unwrap();
         let crate::parts::Started { parts, thread, .. } = started;
-        Self { parts, thread, stop: watch::channel(false).0, status: Arc::default() }
+        let (stop, status) = (watch::channel(false).0, Arc::default());
+        let parked_max = ParkedMax { records: 10_000, bytes: 1 << 20 };
+        Self { parts, thread, stop, status, order: Order::Partition, parked_max }
     }
 
     /// Topics, a cursor at 0, and this many records to handle.
@@ -109,10 +118,9 @@ impl Bench {
         for (name, topic) in [("in", SOURCE), ("out", OUT), ("dead", DEAD)] {
             self.create(name, topic.topic).await;
         }
-        let counts = Counts::default();
-        let cursor =
-            CursorRecord { generation: 1, revision: 1, next: Offset(0), failed: None, counts };
-        self.append(PartitionId::CURSORS, &[cursor.encode(LANE)]).await;
+        let cursor = LaneCursor::new(1, Offset(0)).record;
+        self.append(PartitionId::CURSORS, &[CursorsRecord::Cursor(LANE, Some(cursor)).encode()])
+            .await;
         let inputs: Vec<_> = (0..records)
             .map(|index| Record { value: Some(index.to_string().into()), ..Record::default() })
             .collect();
@@ -146,6 +154,8 @@ impl Bench {
             topic: name("in"),
             partition: 0,
             policy: Policy { max_attempts: MAX_ATTEMPTS, backoff: Backoff::Fixed(0) },
+            order: self.order,
+            parked_max: self.parked_max,
             grants: Grants::new(&[OutputGrant { alias: None, topic: name("out") }]),
             dlq: name("dead"),
             handlers: Arc::new(Scripts(Arc::clone(module))),
@@ -164,7 +174,7 @@ impl Bench {
         let mut cursors = self.parts.views.watch(PartitionId::CURSORS);
         let lane = tokio::spawn(self.lane(module).run());
         let at_end = async {
-            while self.parts.views.cursor(LANE).unwrap().next < Offset(until) {
+            while self.parts.views.cursor(LANE).unwrap().floor() < Offset(until) {
                 cursors.changed().await.unwrap();
             }
             self.stop.send_replace(true);
@@ -253,7 +263,7 @@ async fn each_input_has_exactly_one_outcome_across_power_cuts() {
             let bench = Bench::open(&storage);
             storage.stop_at_sync(1 + (seed + round) % 5);
             bench.run(&module, INPUTS).await;
-            let done = bench.parts.views.cursor(LANE).unwrap().next == Offset(INPUTS);
+            let done = bench.parts.views.cursor(LANE).unwrap().floor() == Offset(INPUTS);
             bench.close().await;
             storage.power_cut(seed * 1000 + round);
             if done {
@@ -263,7 +273,7 @@ async fn each_input_has_exactly_one_outcome_across_power_cuts() {
         let bench = Bench::open(&storage);
         bench.run(&module, INPUTS).await;
         check_exactly_once(&bench, INPUTS);
-        let counts = bench.parts.views.cursor(LANE).unwrap().counts;
+        let counts = bench.parts.views.cursor(LANE).unwrap().record.counts;
         let expected = Counts {
             done: 30,
             outputs: 30,
@@ -286,7 +296,7 @@ async fn the_history_that_proves_it_reports_loss_when_syncs_are_off() {
     bench.prepare(INPUTS as usize).await;
     storage.switch_off_data_syncs();
     bench.run(&module(every_outcome), INPUTS).await;
-    let before = bench.parts.views.cursor(LANE).unwrap().next;
+    let before = bench.parts.views.cursor(LANE).unwrap().floor();
     bench.close().await;
     let lost = (0..20).any(|seed| {
         let cut = storage.clone();
@@ -295,7 +305,7 @@ async fn the_history_that_proves_it_reports_loss_when_syncs_are_off() {
         match replay(Arc::new(cut), settings) {
             Ok((opened, replayed)) => {
                 !opened.log.corrupt().is_empty()
-                    || replayed.cursors.by_lane.get(&LANE).is_none_or(|it| it.next < before)
+                    || replayed.cursors.by_lane.get(&LANE).is_none_or(|it| it.floor() < before)
             }
             Err(_) => true,
         }
@@ -314,13 +324,14 @@ async fn attempts_go_on_where_they_were_before_a_restart() {
     };
     let mut cursors = bench.parts.views.watch(PartitionId::CURSORS);
     let lane = tokio::spawn(bench.lane(&module(later)).run());
-    soon(cursors.wait_for(|end| *end == Offset(2))).await.unwrap();
+    soon(cursors.wait_for(|end| *end == Offset(3))).await.unwrap();
     bench.stop.send_replace(true);
     soon(lane).await.unwrap();
     bench.close().await;
     storage.restart();
     let bench = Bench::open(&storage);
-    let failed = bench.parts.views.cursor(LANE).unwrap().failed.unwrap();
+    let cursor = bench.parts.views.cursor(LANE).unwrap();
+    let failed = cursor.holes[&Offset(0)].failed.clone().unwrap();
     assert_eq!(failed.attempts, 1);
     assert!(failed.retry_at.0 >= failed.last_failed_ts.0 + 1_000_000);
     bench.close().await;
@@ -341,7 +352,7 @@ async fn a_trap_costs_the_instance_and_an_error_does_not() {
     });
     bench.run(&module, 6).await;
     assert_eq!(module.instances.load(Ordering::Relaxed), 2);
-    let counts = bench.parts.views.cursor(LANE).unwrap().counts;
+    let counts = bench.parts.views.cursor(LANE).unwrap().record.counts;
     assert_eq!((counts.done, counts.trapped, counts.errors, counts.retried), (6, 1, 1, 2));
     bench.close().await;
 }
@@ -377,7 +388,7 @@ async fn a_lane_without_its_dead_letter_topic_waits_and_goes_on() {
         }
     })
     .await;
-    assert_eq!(bench.parts.views.cursor(LANE).unwrap().next, Offset(0));
+    assert_eq!(bench.parts.views.cursor(LANE).unwrap().floor(), Offset(0));
     bench.create("dead", TopicId(40)).await;
     let mut ends = bench.parts.views.watch(PartitionId::new(TopicId(40), 0));
     soon(ends.wait_for(|end| *end == Offset(1))).await.unwrap();
@@ -406,7 +417,7 @@ async fn a_lane_whose_module_does_not_start_waits_and_costs_no_attempt() {
     module.init_fails.store(false, Ordering::Relaxed);
     let mut cursors = bench.parts.views.watch(PartitionId::CURSORS);
     soon(cursors.wait_for(|end| *end == Offset(2))).await.unwrap();
-    assert_eq!(bench.parts.views.cursor(LANE).unwrap().counts.done, 1);
+    assert_eq!(bench.parts.views.cursor(LANE).unwrap().record.counts.done, 1);
     bench.stop.send_replace(true);
     soon(lane).await.unwrap();
     bench.close().await;
@@ -423,7 +434,7 @@ async fn outputs_too_large_for_one_commit_are_committed_record_by_record() {
     });
     bench.run(&module, 5).await;
     assert_eq!(bench.read(OUT).len(), 20);
-    assert_eq!(bench.parts.views.cursor(LANE).unwrap().counts.outputs, 20);
+    assert_eq!(bench.parts.views.cursor(LANE).unwrap().record.counts.outputs, 20);
     bench.close().await;
 }
 
@@ -439,7 +450,7 @@ async fn a_lane_whose_record_was_removed_stands_until_its_cursor_is_moved() {
     };
     let mut cursors = bench.parts.views.watch(PartitionId::CURSORS);
     let lane = tokio::spawn(bench.lane(&module(later)).run());
-    soon(cursors.wait_for(|end| *end == Offset(2))).await.unwrap();
+    soon(cursors.wait_for(|end| *end == Offset(3))).await.unwrap();
     let start = StartRecord { offset: Offset(7) };
     let start = SegmentsRecord::Start(SOURCE, Some(start));
     bench.append(PartitionId::SEGMENTS, &[start.encode()]).await;
@@ -447,11 +458,10 @@ async fn a_lane_whose_record_was_removed_stands_until_its_cursor_is_moved() {
     let cursor = bench.parts.views.cursor(LANE).unwrap();
     assert_eq!(bench.parts.lost(LANE, &cursor), Some(lost));
     // It has nothing to wait for: what moves it is a new lane.
-    let moved = crate::deploy::lost::behind(&cursor, lost);
-    assert_eq!((moved.next, moved.failed.is_none(), moved.counts.lost), (Offset(7), true, 7));
+    let moved = cursor.behind(LANE, lost);
     bench.stop.send_replace(true);
     soon(lane).await.unwrap();
-    assert_eq!(bench.parts.views.cursor(LANE).unwrap().next, Offset(0));
+    assert_eq!(bench.parts.views.cursor(LANE).unwrap().floor(), Offset(0));
 
     bench.stop.send_replace(false);
     let idle = module(later);
@@ -464,9 +474,10 @@ async fn a_lane_whose_record_was_removed_stands_until_its_cursor_is_moved() {
     bench.stop.send_replace(false);
     assert_eq!(idle.instances.load(Ordering::Relaxed), 0);
     assert_eq!(bench.parts.views.cursor(LANE).unwrap(), cursor, "it skips nothing by itself");
-    bench.append(PartitionId::CURSORS, &[moved.encode(LANE)]).await;
+    let moved: Vec<Record> = moved.iter().map(CursorsRecord::encode).collect();
+    bench.append(PartitionId::CURSORS, &moved).await;
     bench.run(&module(later), 20).await;
-    let counts = bench.parts.views.cursor(LANE).unwrap().counts;
+    let counts = bench.parts.views.cursor(LANE).unwrap().record.counts;
     assert_eq!((counts.lost, counts.done, counts.retried), (7, 13, 1));
     bench.close().await;
 }

@@ -2,7 +2,7 @@
 
 use logmill_log::faulty::FaultyStorage;
 use logmill_log::{Durability, Error as LogError, NewEntry, StoredBatch};
-use logmill_model::internal::{CatalogRecord, CursorRecord, TopicRecord};
+use logmill_model::internal::{CatalogRecord, CursorRecord, CursorsRecord, TopicRecord};
 use logmill_model::{
     Append, Commit, Counts, Csn, DeploymentId, LaneId, Record, Timestamp, TopicId, TopicPolicy,
 };
@@ -53,7 +53,7 @@ fn cursor(lane: LaneId, revision: u64) -> Record {
         failed: None,
         counts: Counts::default(),
     };
-    record.encode(lane)
+    CursorsRecord::Cursor(lane, Some(record)).encode()
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn state_is_rebuilt_from_more_records_than_one_read_takes() {
 
     let (opened, replayed) = replay(Arc::new(storage), settings()).unwrap();
     assert_eq!(replayed.cursors.by_lane.len(), 500);
-    assert!(replayed.cursors.by_lane.values().all(|cursor| cursor.revision == 60));
+    assert!(replayed.cursors.by_lane.values().all(|cursor| cursor.record.revision == 60));
     assert_eq!(replayed.judge.last_csn(), Csn(62));
     assert_eq!(replayed.catalog.end(), Offset(1));
     let mut judge = replayed.judge;

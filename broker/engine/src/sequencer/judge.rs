@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use logmill_log::{NewEntry, StoredBatch};
-use logmill_model::internal::{CatalogRecord, CursorRecord, ProducersRecord, SegmentsRecord};
+use logmill_model::internal::{CatalogRecord, CursorsRecord, ProducersRecord, SegmentsRecord};
 use logmill_model::{
     Append, Commit, Csn, Envelope, Error, LaneId, Offset, PartitionId, Precondition, RecordBatch,
     Refusal, Timestamp, limits,
@@ -19,7 +19,7 @@ use crate::catalog::{Catalog, PartitionChange};
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     pub(crate) catalog: Vec<CatalogRecord>,
-    pub(crate) cursors: Vec<(LaneId, Option<CursorRecord>)>,
+    pub(crate) cursors: Vec<CursorsRecord>,
     pub(crate) segments: Vec<SegmentsRecord>,
     /// Of those that are read back: what is appended to `_producers` is made of the table itself.
     pub(crate) producers: Vec<ProducersRecord>,
@@ -46,7 +46,7 @@ impl Changes {
             let (key, value) = (record.key, record.value);
             match partition {
                 PartitionId::CATALOG => self.catalog.push(CatalogRecord::decode(key, value)?),
-                PartitionId::CURSORS => self.cursors.push(CursorRecord::decode(key, value)?),
+                PartitionId::CURSORS => self.cursors.push(CursorsRecord::decode(key, value)?),
                 PartitionId::SEGMENTS => self.segments.push(SegmentsRecord::decode(key, value)?),
                 PartitionId::PRODUCERS => {
                     self.producers.push(ProducersRecord::decode(key, value)?);
@@ -313,14 +313,15 @@ impl Judge {
                 *end = start.max(*end);
             }
         }
-        for (lane, cursor) in &changes.cursors {
-            match cursor {
-                Some(cursor) => {
+        for record in &changes.cursors {
+            match record {
+                CursorsRecord::Cursor(lane, Some(cursor)) => {
                     self.cursors.insert(*lane, (cursor.generation, cursor.revision));
                 }
-                None => {
+                CursorsRecord::Cursor(lane, None) => {
                     self.cursors.remove(lane);
                 }
+                CursorsRecord::Hole(..) => {}
             }
         }
     }

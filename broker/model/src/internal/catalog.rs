@@ -208,6 +208,8 @@ mod tests {
                 config: vec![("team".into(), "core".into())],
                 from: Position::Earliest,
                 max_attempts: 5,
+                order: crate::Order::Key,
+                max_parked: 7,
                 backoff: Backoff::default(),
                 dlq: name.dead_letter_topic(),
                 unrouted: Unrouted::Keep,

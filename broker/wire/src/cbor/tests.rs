@@ -3,9 +3,9 @@
 use logmill_model::{
     BrokerStatus, Counts, DeployRequest, DeploymentDescription, DeploymentSettings,
     DeploymentStatus, Epoch, LaneDescription, LaneState, Limit, LogLevel, LostOffsets,
-    ModuleDescription, ModuleDigest, ModuleLimits, ModuleLogLine, Offset, OnFull, OutputGrant,
-    PartitionDescription, PolicyChange, Position, ShardId, SpaceLevel, StartOffset, Timestamp,
-    TopicDescription, TopicPolicy, Unrouted, World,
+    ModuleDescription, ModuleDigest, ModuleLimits, ModuleLogLine, Offset, OnFull, Order,
+    OutputGrant, PartitionDescription, PolicyChange, Position, ShardId, SpaceLevel, StartOffset,
+    Timestamp, TopicDescription, TopicPolicy, Unrouted, World,
 };
 use proptest::prelude::*;
 
@@ -38,6 +38,8 @@ fn deploy_request() -> DeployRequest {
         from: Some(Position::Offset(Offset(7))),
         max_attempts: Some(3),
         backoff: Some(name("list:1s,2s")),
+        order: Some(Order::Key),
+        max_parked: Some(7),
         dlq: None,
         unrouted: Some(Unrouted::Refuse),
         memory_bytes: None,
@@ -78,6 +80,8 @@ fn deployment() -> DeploymentDescription {
             from: Position::Latest,
             max_attempts: 5,
             backoff: name("exp:100ms..30s"),
+            order: Order::Partition,
+            max_parked: 10_000,
             dlq: name("triage.dlq"),
             unrouted: Unrouted::Keep,
         },

@@ -64,6 +64,8 @@ struct DeployTable {
     from: Option<Setting>,
     max_attempts: Option<u32>,
     backoff: Option<String>,
+    order: Option<String>,
+    max_parked: Option<u32>,
     dlq: Option<String>,
     unrouted: Option<Unrouted>,
     #[serde(default, deserialize_with = "bytes")]
@@ -221,6 +223,8 @@ impl From<DeployTable> for Deploy {
             from: table.from.map(Into::into),
             max_attempts: table.max_attempts,
             backoff: table.backoff,
+            order: table.order,
+            max_parked: table.max_parked,
             dlq: table.dlq,
             unrouted: table.unrouted.map(|unrouted| {
                 match unrouted {

@@ -18,6 +18,8 @@ on = ["github.events"]
 out = ["issues=issues.opened", "alerts"]
 from = "earliest"
 max_attempts = 3
+order = "key"
+max_parked = 7
 backoff = "fixed:1s"
 dlq = "lost"
 memory = "64MiB"
@@ -49,6 +51,8 @@ file = "expected.ndjson"
             ]),
             from: Some("earliest".into()),
             max_attempts: Some(3),
+            order: Some("key".to_owned()),
+            max_parked: Some(7),
             backoff: Some("fixed:1s".into()),
             dlq: Some("lost".into()),
             unrouted: None,

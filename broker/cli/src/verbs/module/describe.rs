@@ -1,6 +1,8 @@
 //! `logmill module describe`.
 
-use logmill_model::{Counts, DeploymentDescription, DeploymentName, OutputGrant, World};
+use logmill_model::{
+    Counts, DeploymentDescription, DeploymentName, DeploymentSettings, Order, OutputGrant, World,
+};
 
 use crate::quantity::shown_bytes;
 use crate::{Failure, Output, Session};
@@ -42,6 +44,7 @@ fn show(output: &mut Output, it: &DeploymentDescription) -> Result<(), Failure> 
         World::Consumer => {
             line("max-attempts", settings.max_attempts.to_string())?;
             line("backoff", settings.backoff.to_string())?;
+            line("order", order(settings))?;
             line("dlq", settings.dlq.to_string())?;
         }
         World::Router => line("unrouted", format!("{:?}", settings.unrouted).to_lowercase())?,
@@ -67,6 +70,13 @@ fn show(output: &mut Output, it: &DeploymentDescription) -> Result<(), Failure> 
         &["lane", "cursor", "lag", "parked", "in flight", "state", "waiting"],
         rows.collect(),
     )
+}
+
+fn order(settings: &DeploymentSettings) -> String {
+    match settings.order {
+        Order::Partition => settings.order.as_str().to_owned(),
+        Order::Key => format!("key, at most {} parked", settings.max_parked),
+    }
 }
 
 fn joined<T: ToString>(list: &[T]) -> String {

@@ -69,14 +69,17 @@ async fn a_full_disk_takes_no_records_and_lanes_go_on_up_to_the_first_output() {
     until(|| bench.waits().is_some()).await;
     assert_eq!(bench.waits().as_deref(), Some("disk full"));
     let cursor = bench.parts.views.cursor(LANE).unwrap();
-    assert_eq!((cursor.next, cursor.counts.dropped, cursor.counts.done), (Offset(12), 12, 0));
+    assert_eq!(
+        (cursor.floor(), cursor.record.counts.dropped, cursor.record.counts.done),
+        (Offset(12), 12, 0)
+    );
     assert_eq!(bench.level(), SpaceLevel::Full, "there is room for cursors");
 
     storage.set_capacity(None);
-    until(|| bench.parts.views.cursor(LANE).unwrap().next == Offset(INPUTS)).await;
+    until(|| bench.parts.views.cursor(LANE).unwrap().floor() == Offset(INPUTS)).await;
     assert_eq!(bench.parts.log.end_offset(OUT), outputs.next());
     assert_eq!(bench.read(DEAD).len(), 1);
-    let counts = bench.parts.views.cursor(LANE).unwrap().counts;
+    let counts = bench.parts.views.cursor(LANE).unwrap().record.counts;
     assert_eq!((counts.dropped, counts.done, counts.dead_lettered), (28, 1, 1));
     bench.propose(CommitClass::Produce).await.unwrap();
     bench.stop.send_replace(true);
@@ -102,7 +105,7 @@ async fn a_critical_disk_takes_what_frees_space_alone_and_no_module_is_called() 
     }
 
     storage.set_capacity(None);
-    until(|| bench.parts.views.cursor(LANE).unwrap().next == Offset(INPUTS)).await;
+    until(|| bench.parts.views.cursor(LANE).unwrap().floor() == Offset(INPUTS)).await;
     bench.stop.send_replace(true);
     soon(lane).await.unwrap();
     bench.close().await;
@@ -142,7 +145,7 @@ async fn outputs_are_there_once_when_the_broker_is_killed_while_the_disk_is_full
         let bench = Bench::open(&storage);
         let lane = tokio::spawn(bench.lane(&module).run());
         storage.set_capacity(None);
-        until(|| bench.parts.views.cursor(LANE).unwrap().next == Offset(INPUTS)).await;
+        until(|| bench.parts.views.cursor(LANE).unwrap().floor() == Offset(INPUTS)).await;
         bench.stop.send_replace(true);
         soon(lane).await.unwrap();
         assert_eq!(bench.parts.log.end_offset(OUT).0, filled + 30, "seed {seed}");

@@ -1,6 +1,6 @@
 //! The order of commits, their preconditions, and what a refusal leaves behind: nothing.
 
-use logmill_model::internal::TopicRecord;
+use logmill_model::internal::{CursorRecord, TopicRecord};
 use logmill_model::{Compression, Counts, DeploymentId, Record, TopicId};
 
 use super::*;
@@ -53,7 +53,7 @@ fn cursor(revision: u64, condition: u64) -> Commit {
     Commit {
         appends: vec![Append::new(
             PartitionId::CURSORS,
-            RecordBatch::of([&record.encode(lane())]).unwrap(),
+            RecordBatch::of([&CursorsRecord::Cursor(lane(), Some(record)).encode()]).unwrap(),
         )],
         preconditions: vec![Precondition::Cursor { lane: lane(), generation, revision: condition }],
         ..Commit::default()

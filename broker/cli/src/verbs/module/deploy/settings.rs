@@ -2,7 +2,7 @@
 
 use logmill_build::project::Deploy;
 use logmill_model::{
-    Backoff, DeployRequest, DeploymentName, ModuleDigest, OutputGrant, Position, TopicName,
+    Backoff, DeployRequest, DeploymentName, ModuleDigest, Order, OutputGrant, Position, TopicName,
     Unrouted, World,
 };
 
@@ -31,6 +31,14 @@ pub(crate) struct Flags {
     /// How long a failed record waits: fixed:D, exp:D..D or list:D,D,… Consumers only
     #[arg(long, value_name = "BACKOFF")]
     backoff: Option<Backoff>,
+    /// What a record that waits for another attempt holds up: the partition, or its key alone.
+    /// Consumers only
+    #[arg(long, value_name = "partition|key")]
+    order: Option<Order>,
+    /// With --order key, how many records of a partition may wait before it takes no new ones.
+    /// Consumers only
+    #[arg(long, value_name = "N")]
+    max_parked: Option<u32>,
     /// Where dead letters go, instead of NAME.dlq. Consumers only
     #[arg(long, value_name = "TOPIC")]
     dlq: Option<TopicName>,
@@ -89,6 +97,8 @@ impl Flags {
             ("--from", self.from.is_some(), CONSUMER),
             ("--max-attempts", self.max_attempts.is_some(), CONSUMER),
             ("--backoff", self.backoff.is_some(), CONSUMER),
+            ("--order", self.order.is_some(), CONSUMER),
+            ("--max-parked", self.max_parked.is_some(), CONSUMER),
             ("--dlq", self.dlq.is_some(), CONSUMER),
             ("--memory", self.memory.is_some(), None),
             ("--deadline", self.deadline.is_some(), None),
@@ -138,6 +148,8 @@ impl Flags {
             from: either(typed.from, "from", file.from.as_deref())?,
             max_attempts: typed.max_attempts.or(file.max_attempts),
             backoff: either(typed.backoff, "backoff", file.backoff.as_deref())?,
+            order: either(typed.order, "order", file.order.as_deref())?,
+            max_parked: typed.max_parked.or(file.max_parked),
             dlq: either(typed.dlq, "dlq", file.dlq.as_deref())?,
             unrouted: match (typed.unrouted, file.unrouted.as_deref()) {
                 (None, Some(text)) => {
@@ -238,6 +250,8 @@ mod tests {
             from: Some("earliest".into()),
             max_attempts: Some(3),
             backoff: Some("fixed:1s".into()),
+            order: Some("key".into()),
+            max_parked: Some(7),
             dlq: Some("dead".into()),
             unrouted: Some("refuse".into()),
             memory_bytes: Some(1),
@@ -252,6 +266,7 @@ mod tests {
         assert_eq!((request.on, request.out, request.config), (None, None, None));
         assert_eq!((request.from, request.max_attempts, request.backoff), (None, None, None));
         assert_eq!((request.dlq, request.unrouted), (None, None));
+        assert_eq!((request.order, request.max_parked), (None, None));
         assert_eq!(
             (request.memory_bytes, request.deadline_ms, request.paused),
             (None, None, false)
@@ -267,6 +282,7 @@ mod tests {
         assert_eq!(request.from, Some(Position::Earliest));
         assert_eq!((request.max_attempts, request.backoff), (Some(3), Some(Backoff::Fixed(1000))));
         assert_eq!(request.dlq, Some("dead".parse().unwrap()));
+        assert_eq!((request.order, request.max_parked), (Some(Order::Key), Some(7)));
         assert_eq!(request.unrouted, Some(Unrouted::Refuse));
         assert_eq!(
             (request.memory_bytes, request.deadline_ms, request.paused),
@@ -278,7 +294,7 @@ mod tests {
     fn a_flag_beats_the_file() {
         let line = "--on c d --on e --out f --out y=g --config team=edge --config k=v=w \
                     --from 7 --max-attempts 9 --backoff list:1s,2s --dlq t --unrouted keep \
-                    --memory 64MiB --deadline 1s";
+                    --memory 64MiB --deadline 1s --order partition --max-parked 9";
         let request = request(line, &file());
         let topic = |name: &str| name.parse::<TopicName>().unwrap();
         assert_eq!(request.on, Some(vec![topic("c"), topic("d"), topic("e")]));
@@ -295,6 +311,7 @@ mod tests {
         assert_eq!(request.backoff, Some(Backoff::List(vec![1000, 2000])));
         assert_eq!((request.dlq, request.unrouted), (Some(topic("t")), Some(Unrouted::Keep)));
         assert_eq!((request.memory_bytes, request.deadline_ms), (Some(64 << 20), Some(1000)));
+        assert_eq!((request.order, request.max_parked), (Some(Order::Partition), Some(9)));
     }
 
     #[test]

@@ -1,0 +1,174 @@
+//! One record, one call, one decision. What a lane is told of itself lies here as well: it is the
+//! same for all calls.
+
+use std::sync::Arc;
+
+use logmill_log::StoredBatch;
+use logmill_model::internal::FailedAttempts;
+use logmill_model::{
+    DeadLetter, FailureReason, LogLevel, Message, ModuleDigest, Offset, Order, Record, Source,
+    Timestamp, TopicName, Verdict,
+};
+use logmill_wasm::{CallContext, Failure};
+use tokio::sync::Semaphore;
+
+use super::parked::ParkedMax;
+use super::settle::{Burial, Moment, Policy, Settled, settle};
+use crate::clock::Clock;
+use crate::handler::{Handler, Handlers};
+use crate::limits::HOPS_MAX;
+use crate::module_log::ModuleLog;
+use crate::outputs::{Grants, Write};
+use crate::seed::mix;
+
+/// What a lane is, as far as handling records goes. The same for all its runs.
+pub(crate) struct Context {
+    pub(crate) deployment: String,
+    pub(crate) version: u32,
+    pub(crate) digest: ModuleDigest,
+    pub(crate) topic: TopicName,
+    pub(crate) partition: u32,
+    pub(crate) policy: Policy,
+    pub(crate) order: Order,
+    pub(crate) parked_max: ParkedMax,
+    pub(crate) grants: Grants,
+    pub(crate) dlq: TopicName,
+    pub(crate) handlers: Arc<dyn Handlers>,
+    pub(crate) log: Arc<ModuleLog>,
+    pub(crate) clock: Clock,
+    /// What the deployment may have of the workers.
+    pub(crate) slots: Arc<Semaphore>,
+    /// Of the deployment and the partition; mixed with offset and attempt for each call.
+    pub(crate) seed: u64,
+}
+
+/// A record to handle.
+pub(crate) struct Call<'a> {
+    pub(crate) offset: Offset,
+    pub(crate) stored: &'a StoredBatch,
+    pub(crate) record: Record,
+    pub(crate) now: Timestamp,
+}
+
+/// What was decided of a record.
+pub(crate) struct Decided {
+    pub(crate) settled: Settled,
+    /// The outputs, or the dead letter.
+    pub(crate) writes: Vec<Write>,
+    /// How the attempt failed, if it did.
+    pub(crate) failure: Option<FailureReason>,
+}
+
+impl Context {
+    /// Calls the module for a record and decides what becomes of it; the record is not called for
+    /// when its outputs were `refused`. An error is a module that does not start.
+    pub(crate) fn decide(
+        &self,
+        handler: &mut Option<Box<dyn Handler>>,
+        call: &Call<'_>,
+        before: Option<&FailedAttempts>,
+        refused: Option<Failure>,
+    ) -> Result<Decided, Failure> {
+        let message = self.message(call, before);
+        let seed = mix(self.seed, call.offset.0, message.attempt);
+        let result = match refused {
+            Some(failure) => Err(failure),
+            None => self.call(handler, &message, call.now, seed)?,
+        };
+        let (result, mut writes) = self.resolve(result, call);
+        let failure = result.as_ref().err().map(|failure| failure.reason);
+        // The wait begins when the attempt has failed, not when it began.
+        let moment = Moment { now: self.clock.now(), jitter: seed };
+        let settled = settle(result, before, &self.policy, moment);
+        if let Settled::Buried(burial) = &settled {
+            writes = vec![self.bury(call, burial)];
+        }
+        Ok(Decided { settled, writes, failure })
+    }
+
+    /// Calls the module, with a fresh instance where there is none.
+    fn call(
+        &self,
+        handler: &mut Option<Box<dyn Handler>>,
+        message: &Message,
+        now: Timestamp,
+        seed: u64,
+    ) -> Result<Result<Verdict, Failure>, Failure> {
+        let mut log = |level: LogLevel, text: &str| self.log.write(now, level, Some(message), text);
+        let instance = match handler {
+            Some(instance) => instance,
+            None => {
+                let call = CallContext { now, seed, log: &mut log, memory: None };
+                handler.insert(self.handlers.instantiate(call)?)
+            }
+        };
+        let result =
+            instance.handle(message, CallContext { now, seed, log: &mut log, memory: None });
+        if let Ok(Verdict::Retry(retry)) = &result {
+            let text = format!("asked for another attempt: {}", retry.reason);
+            self.log.write(now, LogLevel::Warn, Some(message), &text);
+        }
+        if let Err(failure) = &result {
+            if failure.instance_lost {
+                *handler = None;
+            }
+            let text = format!("attempt failed: {}: {}", failure.reason, failure.detail);
+            self.log.write(now, LogLevel::Error, Some(message), &text);
+        }
+        Ok(result)
+    }
+
+    fn message(&self, call: &Call<'_>, before: Option<&FailedAttempts>) -> Message {
+        Message {
+            topic: self.topic.to_string(),
+            partition: self.partition,
+            offset: Some(call.offset),
+            record: call.record.clone(),
+            append_ts: Some(call.stored.envelope.append_ts),
+            attempt: before.map_or(0, |failed| failed.attempts).saturating_add(1),
+            first_failed_ts: before.map(|failed| failed.first_failed_ts),
+        }
+    }
+
+    /// The writes that a verdict stands for; outputs that break a rule make it a failure.
+    fn resolve(
+        &self,
+        result: Result<Verdict, Failure>,
+        call: &Call<'_>,
+    ) -> (Result<Verdict, Failure>, Vec<Write>) {
+        let Ok(Verdict::Done(outputs)) = &result else { return (result, Vec::new()) };
+        let hops = call.stored.envelope.hops.saturating_add(1);
+        if hops > HOPS_MAX && !outputs.is_empty() {
+            let detail = format!("the record has come through {HOPS_MAX} modules; is it a loop?");
+            let reason = FailureReason::Hops;
+            return (Err(Failure { reason, detail, instance_lost: false }), Vec::new());
+        }
+        match self.grants.writes(outputs, hops, call.now) {
+            Ok(writes) => (result, writes),
+            Err(failure) => (Err(failure), Vec::new()),
+        }
+    }
+
+    fn bury(&self, call: &Call<'_>, burial: &Burial) -> Write {
+        let source = Source {
+            topic: self.topic.to_string(),
+            partition: self.partition,
+            offset: call.offset,
+        };
+        let letter = DeadLetter {
+            attempts: burial.attempts,
+            first_failed_ts: burial.first_failed_ts,
+            last_failed_ts: burial.last_failed_ts,
+            ..DeadLetter::new(
+                burial.reason,
+                &burial.detail,
+                source,
+                &self.deployment,
+                self.version,
+                self.digest,
+            )
+        };
+        let record = letter.bury(&call.record);
+        Write { topic: self.dlq.clone(), record, hops: call.stored.envelope.hops }
+    }
+}

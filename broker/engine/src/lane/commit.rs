@@ -1,0 +1,126 @@
+//! The one commit of a run, and what its outcome means for the lane.
+
+use std::collections::BTreeMap;
+
+use logmill_model::internal::{CursorRecord, CursorsRecord, HoleRecord};
+use logmill_model::{
+    Append, Commit, CommitClass, Counts, FailureReason, LostOffsets, Offset, Outcome, PartitionId,
+    Precondition, Record, RecordBatch, Refusal,
+};
+use logmill_wasm::Failure;
+
+use super::run::Ran;
+use super::{Lane, Next};
+use crate::limits::RUN_RECORDS_MAX;
+use crate::outputs::{Gathered, TopicMissing, Write};
+
+type Changes = BTreeMap<Offset, Option<HoleRecord>>;
+
+impl Lane {
+    /// Commits what a run came to. Refused, nothing of it has happened.
+    pub(super) async fn commit(&mut self, ran: Ran, changes: Changes) -> Next {
+        let Ran { cursor, parked, writes, records, last, .. } = ran;
+        let commit = match self.commit_of(&cursor, &changes, &writes) {
+            Ok(commit) => commit,
+            Err(TopicMissing(topic)) => {
+                return self.forget(Next::Wait(format!("topic {topic} does not exist")));
+            }
+        };
+        let class = commit.class;
+        let Ok(outcome) = self.parts.sequencer.commit(commit).await else { return Next::End };
+        match outcome {
+            Outcome::Committed(_) => {
+                self.measure(&cursor.counts);
+                (self.cursor, self.parked) = (cursor, parked);
+                self.records_max = RUN_RECORDS_MAX;
+                Next::Go
+            }
+            Outcome::Unknown => Next::End,
+            Outcome::Refused(refusal) => {
+                let next = self.refused(refusal, class, (records, last));
+                self.forget(next)
+            }
+        }
+    }
+
+    fn refused(
+        &mut self,
+        refusal: Refusal,
+        class: CommitClass,
+        (records, last): (usize, Option<Offset>),
+    ) -> Next {
+        match refusal {
+            Refusal::DiskFull => Next::WaitForSpace(class),
+            Refusal::TooLarge { .. } | Refusal::TooManyAppends { .. } if records > 1 => {
+                self.records_max = 1;
+                Next::Go
+            }
+            Refusal::TooLarge { .. } | Refusal::TooManyAppends { .. } => {
+                let (reason, detail) = (FailureReason::OutputLimit, refusal.to_string());
+                let failure = Failure { reason, detail, instance_lost: false };
+                self.refused = last.map(|offset| (offset, failure));
+                Next::Go
+            }
+            refusal => Next::Wait(self.parts.views.named(refusal).to_string()),
+        }
+    }
+
+    /// Goes on behind a loss that was accepted, and counts it.
+    pub(super) async fn skip(&mut self, lost: LostOffsets) -> Next {
+        let (mut cursor, mut parked) = (self.cursor.clone(), self.parked.clone());
+        cursor.counts.lost += cursor.next.max(lost.from).distance_to(lost.to);
+        cursor.next = cursor.next.max(lost.to);
+        for offset in parked.within(lost) {
+            parked.settle(offset);
+            cursor.counts.lost += 1;
+        }
+        cursor.revision += 1;
+        let changes = parked.take_changes();
+        let (handler, writes, broken) = (None, Vec::new(), None);
+        let ran = Ran { handler, cursor, parked, writes, records: 0, last: None, broken };
+        self.commit(ran, changes).await
+    }
+
+    fn commit_of(
+        &self,
+        cursor: &CursorRecord,
+        changes: &Changes,
+        writes: &[(Offset, Write)],
+    ) -> Result<Commit, TopicMissing> {
+        let catalog = self.parts.views.catalog();
+        let class = if writes.is_empty() { CommitClass::Progress } else { CommitClass::Produce };
+        let mut gathered = Gathered::default();
+        for (offset, write) in writes {
+            gathered.add(&catalog, write, offset.0)?;
+        }
+        let (lane, before) = (self.id, &self.cursor);
+        let holes = changes.iter();
+        let holes = holes.map(|(at, hole)| CursorsRecord::Hole(lane, *at, hole.clone()));
+        let cursor = CursorsRecord::Cursor(lane, Some(cursor.clone()));
+        let records: Vec<Record> =
+            [cursor].into_iter().chain(holes).map(|it| it.encode()).collect();
+        let cursors = RecordBatch::of(&records).expect("a run has few records, and they are small");
+        let mut appends: Vec<Append> = gathered.into_appends().collect();
+        appends.push(Append::new(PartitionId::CURSORS, cursors));
+        let (generation, revision) = (before.generation, before.revision);
+        let precondition = Precondition::Cursor { lane, generation, revision };
+        Ok(Commit { appends, preconditions: vec![precondition], class })
+    }
+
+    /// Tells the metrics what a run has added to the counts.
+    fn measure(&self, after: &Counts) {
+        let before = &self.cursor.counts;
+        for (outcome, count) in [
+            ("done", after.done - before.done),
+            ("dropped", after.dropped - before.dropped),
+            ("retried", after.retried - before.retried),
+            ("dead_lettered", after.dead_lettered - before.dead_lettered),
+        ] {
+            if count > 0 {
+                let deployment = self.context.deployment.clone();
+                metrics::counter!("logmill_lane_records_total", "deployment" => deployment, "outcome" => outcome)
+                    .increment(count);
+            }
+        }
+    }
+}
