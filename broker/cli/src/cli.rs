@@ -205,7 +205,7 @@ mod tests {
             "logmill topic create t --dedupe-window 1d",
             "logmill consume t --group g",
             "logmill module versions m",
-            "logmill module deploy m m.wasm --on t --order key",
+            "logmill module deploy m m.wasm --on t --idempotency key",
             "logmill dlq redrive m",
             "logmill bench consume",
             "logmill bench roundtrip",

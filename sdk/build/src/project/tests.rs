@@ -134,7 +134,7 @@ fn what_is_wrong_is_named() {
         ("name = \"a\"\nworld = \"sink\"", "unknown variant `sink`"),
         ("name = \"a\"\nbuild = \"make\"", "has a `build` but no `component`"),
         ("name = \"a\"\n[deploy]\nmax-attempts = 3", "unknown field `max-attempts`"),
-        ("name = \"a\"\n[deploy]\norder = \"key\"", "unknown field `order`"),
+        ("name = \"a\"\n[deploy]\nidempotency = \"key\"", "unknown field `idempotency`"),
         ("name = \"a\"\n[deploy]\nmax_attempts = -1", "max_attempts"),
         ("name = \"a\"\n[deploy]\nmemory = \"64 MB\"", "bad size \"64 MB\""),
         ("name = \"a\"\n[deploy]\ndeadline = \"1\"", "bad time \"1\""),
