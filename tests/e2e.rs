@@ -13,6 +13,7 @@ mod e2e {
     mod compression;
     mod consumers;
     mod corrupt;
+    mod dedupe;
     mod disk_full;
     mod durability;
     mod failures;

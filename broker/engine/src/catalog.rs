@@ -17,6 +17,8 @@ pub(crate) struct Catalog {
     names: HashMap<TopicId, TopicName>,
     /// The topics whose partitions take no more at so many bytes.
     full_at_bytes: HashMap<TopicId, u64>,
+    /// The topics that store a record of each idempotency key once in so many ms.
+    dedupe_windows_ms: HashMap<TopicId, u64>,
     deployments: BTreeMap<DeploymentName, Arc<DeploymentRecord>>,
     versions: BTreeMap<(DeploymentName, u32), Arc<VersionRecord>>,
     /// The end of `_catalog` that this is the fold of: what a change must be conditional on.
@@ -42,6 +44,10 @@ impl Catalog {
                     Some(bytes) => self.full_at_bytes.insert(topic.id, bytes),
                     None => self.full_at_bytes.remove(&topic.id),
                 };
+                match topic.policy.dedupe_window_ms {
+                    Some(window) => self.dedupe_windows_ms.insert(topic.id, window),
+                    None => self.dedupe_windows_ms.remove(&topic.id),
+                };
                 let old = self.topics.insert(name.clone(), Arc::new(topic.clone()));
                 match old {
                     Some(old) if old.id == topic.id => None,
@@ -52,6 +58,7 @@ impl Catalog {
                 let topic = self.topics.remove(name)?;
                 self.names.remove(&topic.id);
                 self.full_at_bytes.remove(&topic.id);
+                self.dedupe_windows_ms.remove(&topic.id);
                 Some(PartitionChange::Deleted(topic.id, topic.partitions))
             }
             CatalogRecord::Deployment(name, deployment) => {
@@ -123,6 +130,11 @@ impl Catalog {
     /// The bytes at which a topic's partitions take no more; None when they always do.
     pub(crate) fn full_at_bytes(&self, id: TopicId) -> Option<u64> {
         self.full_at_bytes.get(&id).copied()
+    }
+
+    /// How long a topic stores only one record of an idempotency key; None when keys say nothing.
+    pub(crate) fn dedupe_window_ms(&self, id: TopicId) -> Option<u64> {
+        self.dedupe_windows_ms.get(&id).copied()
     }
 
     /// Whether only the last value of each key of a topic is kept.

@@ -207,6 +207,7 @@ impl Error {
                 | Self::ShuttingDown
                 | Self::TopicFull { .. }
                 | Self::DiskFull
+                | Self::Refused(Refusal::KeysFull(_))
         ) || self.is_overtaken()
     }
 

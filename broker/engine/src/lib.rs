@@ -31,6 +31,7 @@ mod deploy;
 mod deployments;
 mod engine;
 mod error;
+mod fingerprints;
 mod handler;
 mod housekeeper;
 mod lane;

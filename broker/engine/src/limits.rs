@@ -80,6 +80,13 @@ pub(crate) const SNAPSHOT_EVERY: Duration = Duration::from_secs(10);
 
 /// What is known of producers, in bytes.
 pub(crate) const PRODUCERS_BYTES_MAX: usize = 64 << 20;
+/// Idempotency keys that are remembered within their windows, of all topics together: about 100 bytes
+/// each.
+pub(crate) const KEYS_MAX: usize = 2 << 20;
+/// Records of a batch that were not stored and that are told again when it comes again.
+pub(crate) const KEPT_DUPLICATES_MAX: usize = 64;
+/// Records that a batch may have to be looked at for their keys where it is.
+pub(crate) const KEYS_INLINE_MAX: u32 = 512;
 /// Records of `_producers` that a checkpoint puts into one commit: they fit a batch.
 pub(crate) const CHECKPOINT_RECORDS_MAX: usize = 1024;
 /// How much the log grows from one checkpoint of the producers to the next, in bytes.

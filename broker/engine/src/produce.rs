@@ -6,18 +6,18 @@ use std::time::Instant;
 
 use logmill_model::limits::BATCH_BYTES_MAX;
 use logmill_model::{
-    Append, Commit, Committed, Compression, Csn, DeploymentName, Epoch, Message, Offset, Outcome,
-    PlainBatch, Precondition, ProducerIdentity, ProducerName, ProducerStamp, RecordBatch, Refusal,
-    SequencedBatch, Timestamp, TopicName, Unrouted, murmur2,
+    Append, BatchKeys, Commit, Committed, Compression, Csn, DeploymentName, DuplicateRecord, Epoch,
+    Message, Offset, Outcome, PlainBatch, Precondition, ProducerIdentity, ProducerName,
+    ProducerStamp, RecordBatch, Refusal, SequencedBatch, Timestamp, TopicName, Unrouted, murmur2,
 };
 use logmill_wasm::{CallContext, Failure};
 
 use crate::active::Active;
-use crate::limits::{ROUTE_BYTES_MAX, ROUTE_TIME_MAX};
+use crate::limits::{KEYS_INLINE_MAX, ROUTE_BYTES_MAX, ROUTE_TIME_MAX};
 use crate::outputs::Gathered;
 use crate::parts::Parts;
 use crate::seed::{mix, seed};
-use crate::{Engine, Error};
+use crate::{Engine, Error, fingerprints};
 
 /// A batch to produce.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +54,9 @@ pub struct Ack {
     pub epoch: Epoch,
     /// Whether its producer had sent it before: it was there, and is so once.
     pub was_there: bool,
+    /// Its records that were not stored, since one with their idempotency key was there. The others
+    /// lie densely from the base offset on.
+    pub duplicates: Vec<DuplicateRecord>,
 }
 
 impl Engine {
@@ -101,16 +104,22 @@ impl Engine {
         batches: Vec<Produce>,
     ) -> Result<impl Future<Output = Result<Vec<Ack>, Error>> + Send + use<>, Error> {
         let parts = self.parts();
-        let routers = self.deployments().routers_of(&parts.views.catalog(), topic)?;
+        let catalog = parts.views.catalog();
+        let routers = self.deployments().routers_of(&catalog, topic)?;
         let (mut commit, count) = (Commit::default(), batches.len());
         let (mut records, mut routed_max) = (0, 0);
         for Produce { partition, batch, producer, expected_end } in &batches {
             let partition = parts.partition(topic, *partition)?;
             records += u64::from(batch.record_count());
             routed_max += decompressed_bytes(batch);
-            commit
-                .appends
-                .push(Append { producer: *producer, ..Append::new(partition, batch.clone()) });
+            let keys = if catalog.dedupe_window_ms(partition.topic).is_some() {
+                no_routers(&routers)?;
+                Some(keys_of(batch.clone()).await?)
+            } else {
+                None
+            };
+            let append = Append::new(partition, batch.clone());
+            commit.appends.push(Append { producer: *producer, keys, ..append });
             let condition = expected_end.map(|end| Precondition::EndOffset { partition, end });
             commit.preconditions.extend(condition);
         }
@@ -120,7 +129,13 @@ impl Engine {
         if batches.iter().all(|it| it.producer.is_none()) {
             parts.check_space(commit.class)?;
         }
-        let routed_max = if routers.is_empty() { 0 } else { ROUTE_BYTES_MAX + routed_max };
+        let has_keys = commit.appends.iter().any(|append| append.keys.is_some());
+        let routed_max = match (routers.is_empty(), has_keys) {
+            (true, false) => 0,
+            // What was decompressed waits as well.
+            (true, true) => routed_max,
+            (false, _) => ROUTE_BYTES_MAX + routed_max,
+        };
         // Taken before routing: what waits for its turn is counted, outputs included.
         let room = parts.sequencer.reserve(commit.batch_bytes() + routed_max).await?;
         if !routers.is_empty() {
@@ -141,6 +156,11 @@ impl Engine {
                     metrics::counter!("logmill_duplicate_batches_total").increment(count as u64);
                     Ok(originals.into_iter().map(|it| Ack::of_original(it, epoch)).collect())
                 }
+                Outcome::Refused(Refusal::KeysKnown { csn, time, ends, duplicates }) => {
+                    let base_offsets = ends;
+                    let known = Committed { csn, epoch, time, base_offsets, duplicates };
+                    Ok(acks(&known, count))
+                }
                 Outcome::Refused(refusal) => Err(views.named(refusal)),
                 Outcome::Unknown => Err(Error::Unknown),
             }
@@ -148,23 +168,48 @@ impl Engine {
     }
 }
 
+/// What routers make of records can't be told apart from what they make of duplicates.
+fn no_routers(routers: &[Router]) -> Result<(), Error> {
+    if routers.is_empty() {
+        return Ok(());
+    }
+    let what = "a topic with a dedupe-window can't have routers; alter it, or delete them";
+    Err(logmill_model::Error::TopicPolicy(what.to_owned()).into())
+}
+
+/// The idempotency keys of a batch, which are looked for on another thread where that takes long.
+async fn keys_of(batch: RecordBatch) -> Result<BatchKeys, Error> {
+    let is_small = batch.record_count() <= KEYS_INLINE_MAX;
+    let look = move || batch.decompressed(BATCH_BYTES_MAX).map(fingerprints::of_batch);
+    let keys = match is_small {
+        true => look(),
+        false => tokio::task::spawn_blocking(look).await.map_err(|_| Error::ShuttingDown)?,
+    };
+    Ok(keys?)
+}
+
 /// The acks of a commit's first appends.
 fn acks(committed: &Committed, count: usize) -> Vec<Ack> {
-    let Committed { csn, epoch, time, base_offsets } = committed;
-    let ack = |base_offset: &Offset| Ack {
+    let Committed { csn, epoch, time, base_offsets, duplicates } = committed;
+    let of = |number| {
+        let its = duplicates.iter().filter(move |(append, _)| *append == number);
+        its.map(|(_, duplicate)| *duplicate).collect()
+    };
+    let ack = |(number, base_offset): (usize, &Offset)| Ack {
+        duplicates: of(number),
         base_offset: *base_offset,
         append_ts: *time,
         csn: *csn,
         epoch: *epoch,
         was_there: false,
     };
-    base_offsets.iter().take(count).map(ack).collect()
+    base_offsets.iter().take(count).enumerate().map(ack).collect()
 }
 
 impl Ack {
     fn of_original(original: SequencedBatch, epoch: Epoch) -> Self {
-        let SequencedBatch { base_offset, append_ts, csn, .. } = original;
-        Self { base_offset, append_ts, csn, epoch, was_there: true }
+        let SequencedBatch { base_offset, append_ts, csn, duplicates, .. } = original;
+        Self { base_offset, append_ts, csn, epoch, was_there: true, duplicates }
     }
 }
 

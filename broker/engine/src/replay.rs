@@ -7,15 +7,16 @@ use std::sync::Arc;
 use logmill_log::storage::Storage;
 use logmill_log::{Log, LostRange, Opened, Recovered, Settings, StoredBatch};
 use logmill_model::internal::{AcceptedRange, SegmentsRecord};
-use logmill_model::{LaneId, Offset, PartitionId, RecordBatch};
+use logmill_model::limits::BATCH_BYTES_MAX;
+use logmill_model::{LaneId, Offset, PartitionId, RecordBatch, Timestamp};
 
-use crate::Error;
 use crate::catalog::Catalog;
 use crate::cursors::Cursors;
 use crate::limits::REPLAY_BYTES_MAX;
 use crate::sequencer::{Changes, INTERNAL, Judge};
 use crate::snapshot::{self, PartitionSnapshot};
 use crate::suspects::{LostRecords, Suspects};
+use crate::{Error, fingerprints};
 
 /// What the internal topics say, gathered from the log.
 #[derive(Default)]
@@ -59,6 +60,7 @@ pub(crate) fn replay(
     }
     replayed.take_envelopes(log, &lost)?;
     replayed.end(log, &opened.recovered, lost);
+    replayed.take_keys(log, opened.recovered.last_time)?;
     Ok((opened, replayed))
 }
 
@@ -164,6 +166,38 @@ impl Replayed {
         if !is_whole || lost.is_of(PartitionId::PRODUCERS) {
             tracing::warn!("what is known of producers may be lost: they have to register anew");
             producers.forget_all();
+        }
+        Ok(())
+    }
+
+    /// Takes in the idempotency keys of what topics have within their windows. Blocks while that is
+    /// read: before it is, nobody can tell what is a duplicate.
+    fn take_keys(&mut self, log: &Log, now: Timestamp) -> Result<(), Error> {
+        for (_, topic) in self.catalog.topics() {
+            let Some(window_ms) = topic.policy.dedupe_window_ms else { continue };
+            let mut keys: Vec<(Timestamp, PartitionId, u128, Offset)> = Vec::new();
+            for partition in (0..topic.partitions).map(|index| PartitionId::new(topic.id, index)) {
+                let from = log.offset_at(partition, now.minus_ms(window_ms))?;
+                let mut lost = LostRecords::default();
+                read(log, (partition, from), &mut lost, &mut |stored| {
+                    let (time, base) = (stored.envelope.append_ts, stored.envelope.base_offset);
+                    // One that nobody can read has no keys that anybody knows.
+                    let Ok(records) = stored.batch.decompressed(BATCH_BYTES_MAX) else {
+                        return Ok(());
+                    };
+                    if time.ms_until(now) < window_ms {
+                        let of_batch = fingerprints::of_batch(records).keys.into_iter();
+                        keys.extend(of_batch.map(|(delta, key)| {
+                            (time, partition, key, RecordBatch::offset_at(base, delta))
+                        }));
+                    }
+                    Ok(())
+                })?;
+            }
+            keys.sort_unstable_by_key(|(time, ..)| *time);
+            for (time, partition, key, offset) in keys {
+                self.judge.keys().insert(partition, time, [(key, offset)]);
+            }
         }
         Ok(())
     }

@@ -9,6 +9,8 @@
 
 mod capacity;
 mod judge;
+mod keys;
+mod place;
 mod producers;
 mod register;
 mod ticket;
@@ -243,12 +245,13 @@ impl Thread {
         answer: Answer,
         permit: Option<OwnedSemaphorePermit>,
     ) {
-        let Sequenced { entry, changes } = sequenced;
+        let Sequenced { entry, changes, bases, duplicates } = sequenced;
         let committed = Committed {
             csn: entry.csn,
             epoch: self.epoch,
             time: entry.time,
-            base_offsets: entry.appends.iter().map(|it| it.envelope.base_offset).collect(),
+            base_offsets: bases,
+            duplicates,
         };
         self.grown += entry.appends.iter().map(StoredBatch::bytes).sum::<usize>();
         let ends: Vec<(PartitionId, Offset)> =

@@ -1,8 +1,8 @@
 //! The one door: every change of durable state is one [`Commit`], and has one [`Outcome`].
 
 use crate::{
-    CommitClass, Csn, Epoch, LaneId, Offset, PartitionId, ProducerStamp, RecordBatch,
-    SequencedBatch, Timestamp,
+    BatchKeys, CommitClass, Csn, DuplicateRecord, Epoch, LaneId, Offset, PartitionId,
+    ProducerStamp, RecordBatch, SequencedBatch, Timestamp,
 };
 
 /// What is to be appended, all or nothing, and what must hold for it.
@@ -35,13 +35,15 @@ pub struct Append {
     pub producer: Option<ProducerStamp>,
     /// How many modules the records have come through.
     pub hops: u8,
+    /// The idempotency keys of its records, where its topic looks at them.
+    pub keys: Option<BatchKeys>,
 }
 
 impl Append {
     /// A batch of a client, or of the broker itself.
     #[must_use]
     pub fn new(partition: PartitionId, batch: RecordBatch) -> Self {
-        Self { partition, batch, producer: None, hops: 0 }
+        Self { partition, batch, producer: None, hops: 0, keys: None }
     }
 }
 
@@ -79,6 +81,9 @@ pub struct Committed {
     pub time: Timestamp,
     /// The base offset of each append, in the commit's order.
     pub base_offsets: Vec<Offset>,
+    /// The records that were not stored, since their idempotency keys were there, each with the
+    /// number of its append. An append that is left with none has no batch.
+    pub duplicates: Vec<(usize, DuplicateRecord)>,
 }
 
 /// Why a commit was not sequenced. Nothing of it happened.
@@ -128,6 +133,24 @@ pub enum Refusal {
     /// these appends. Told only when that is durable.
     #[error("it was appended before")]
     Duplicate(Vec<SequencedBatch>),
+    /// No record of the commit is to be stored: all their idempotency keys were there. Where, in the
+    /// order of its appends; and where the partitions of these end. Told only when that is durable.
+    #[error("records with these idempotency keys are there")]
+    KeysKnown {
+        /// The newest commit that it rests on, and its time.
+        csn: Csn,
+        /// The time of that.
+        time: Timestamp,
+        /// The end of the partition of each append.
+        ends: Vec<Offset>,
+        /// Each with the number of its append.
+        duplicates: Vec<(usize, DuplicateRecord)>,
+    },
+    /// There are as many idempotency keys within their windows as may be remembered.
+    #[error(
+        "too many idempotency keys within the dedupe-window of partition {0}'s topic and of others; try again when some have left it, or make it shorter"
+    )]
+    KeysFull(PartitionId),
     /// An append was made before, so long ago that it is not known any more where it lies.
     #[error(
         "batch {sequence} of producer {producer} was appended to {partition} before its last {known} batches there, and where is not known any more",

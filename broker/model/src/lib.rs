@@ -51,7 +51,7 @@ pub use module::{FailureReason, LogLevel, Message, Output, RetryRequest, Verdict
 pub use names::{DeploymentName, ProducerName, TopicName};
 pub use partitioner::{murmur2, partition_of_key};
 pub use position::Position;
-pub use producer::{DuplicateRecord, ProducerIdentity, SequencedBatch};
+pub use producer::{BatchKeys, DuplicateRecord, ProducerIdentity, SequencedBatch};
 pub use record::{Header, Record, RecordRef};
 pub use space::{CommitClass, SpaceLevel};
-pub use topic::{Limit, OnFull, PolicyChange, TopicPolicy};
+pub use topic::{Limit, OnFull, PolicyChange, TopicPolicy, Window};

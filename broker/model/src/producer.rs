@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Csn, Offset, Timestamp};
+use crate::{Csn, Offset, PlainBatch, Timestamp};
 
 /// A producer as the broker knows it. A later epoch of the same id fences the earlier ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -37,6 +37,15 @@ impl SequencedBatch {
     pub fn end(&self) -> u64 {
         self.first.saturating_add(u64::from(self.count))
     }
+}
+
+/// The idempotency keys of a batch's records, for a topic that looks at them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchKeys {
+    /// What the batch holds.
+    pub records: PlainBatch,
+    /// Fingerprints of keys, each with the index of its record; indices rise.
+    pub keys: Vec<(u32, u128)>,
 }
 
 /// A record that was not stored, since one with its idempotency key was there.

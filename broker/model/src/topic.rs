@@ -16,6 +16,10 @@ pub struct TopicPolicy {
     pub compact: bool,
     /// What happens when a partition has `retention_bytes`.
     pub on_full: OnFull,
+    /// A record whose idempotency key the topic has from less than this long ago, in ms, is not
+    /// stored. None: keys say nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dedupe_window_ms: Option<u64>,
 }
 
 /// What happens when a partition is full.
@@ -83,6 +87,23 @@ impl TopicPolicy {
                         the tombstones that make room";
             return Err(policy(what));
         }
+        if self.dedupe_window_ms == Some(0) {
+            return Err(policy(
+                "a dedupe-window of 0 would find no duplicate; give more, or `off`",
+            ));
+        }
+        if self.dedupe_window_ms.is_some() && self.compact {
+            let what = "dedupe-window does not go with compact: what compaction removes would be \
+                        forgotten within the window";
+            return Err(policy(what));
+        }
+        if let (Some(window), Some(kept)) = (self.dedupe_window_ms, self.retention_time_ms)
+            && window > kept
+        {
+            let what = "dedupe-window is longer than retention-time: what is removed would be \
+                        forgotten within the window";
+            return Err(policy(what));
+        }
         Ok(self)
     }
 
@@ -97,6 +118,7 @@ impl TopicPolicy {
             retention_bytes: limit(change.retention_bytes, self.retention_bytes),
             compact: change.compact.unwrap_or(self.compact),
             on_full: change.on_full.unwrap_or(self.on_full),
+            dedupe_window_ms: change.dedupe_window_ms.map_or(self.dedupe_window_ms, Window::value),
         };
         changed.check()
     }
@@ -122,6 +144,31 @@ pub struct PolicyChange {
     /// See [`TopicPolicy::on_full`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_full: Option<OnFull>,
+    /// See [`TopicPolicy::dedupe_window_ms`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dedupe_window_ms: Option<Window>,
+}
+
+/// A span in ms, or that there is none: a number, or the text `off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Window {
+    /// There is none.
+    Off,
+    /// So many ms.
+    #[serde(untagged)]
+    Of(u64),
+}
+
+impl Window {
+    /// The span, if there is one.
+    #[must_use]
+    pub fn value(self) -> Option<u64> {
+        match self {
+            Self::Off => None,
+            Self::Of(span) => Some(span),
+        }
+    }
 }
 
 /// A limit, or that there is none: a number, or the text `unlimited`.
@@ -155,6 +202,7 @@ mod tests {
         retention_bytes: Some(1 << 20),
         compact: false,
         on_full: OnFull::DropOldest,
+        dedupe_window_ms: None,
     };
 
     #[test]
@@ -177,12 +225,26 @@ mod tests {
             TopicPolicy { retention_bytes: Some(0), ..LIMITED },
             TopicPolicy { retention_bytes: None, ..reject },
             TopicPolicy { compact: true, ..reject },
+            TopicPolicy { dedupe_window_ms: Some(0), ..LIMITED },
+            TopicPolicy { dedupe_window_ms: Some(1001), ..LIMITED },
+            TopicPolicy { dedupe_window_ms: Some(5), compact: true, ..LIMITED },
         ] {
             assert!(matches!(bad.check(), Err(Error::TopicPolicy(_))), "{bad:?}");
         }
         let unlimited =
             PolicyChange { retention_bytes: Some(Limit::Unlimited), ..Default::default() };
         assert!(reject.changed(&unlimited).is_err());
+    }
+
+    #[test]
+    fn a_window_is_a_number_or_off() {
+        for (window, value) in [(Window::Of(5), Some(5)), (Window::Off, None)] {
+            let bytes = minicbor_serde::to_vec(window).unwrap();
+            assert_eq!(minicbor_serde::from_slice::<Window>(&bytes).unwrap(), window);
+            let change = PolicyChange { dedupe_window_ms: Some(window), ..Default::default() };
+            let before = TopicPolicy { dedupe_window_ms: Some(7), ..LIMITED };
+            assert_eq!(before.changed(&change).unwrap().dedupe_window_ms, value);
+        }
     }
 
     #[test]

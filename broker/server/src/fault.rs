@@ -62,7 +62,10 @@ fn of_refusal(refusal: &Refusal) -> ErrorCode {
         Refusal::TooLarge { .. } | Refusal::TooManyAppends { .. } => ErrorCode::BatchTooLarge,
         Refusal::DiskFull => ErrorCode::DiskFull,
         Refusal::Invalid { .. } => ErrorCode::BadRequest,
-        Refusal::Duplicate(_) | Refusal::OldDuplicate { .. } => ErrorCode::Duplicate,
+        Refusal::KeysFull(_) => ErrorCode::Overloaded,
+        Refusal::KeysKnown { .. } | Refusal::Duplicate(_) | Refusal::OldDuplicate { .. } => {
+            ErrorCode::Duplicate
+        }
         Refusal::SequenceGap { .. } => ErrorCode::SequenceGap,
         Refusal::Fenced { .. } => ErrorCode::Fenced,
         Refusal::UnknownProducer(_) => ErrorCode::UnknownProducer,

@@ -173,9 +173,11 @@ async fn one(
     let ack = ticket.wait().await?;
     let topic = producer.topic();
     session.output.json(&serde_json::json!({
-        "topic": topic, "partition": ack.partition, "offset": ack.offset, "duplicate": false,
+        "topic": topic, "partition": ack.partition, "offset": ack.offset,
+        "duplicate": ack.duplicate,
     }))?;
-    session.output.text(format_args!("{topic}/{} offset {}", ack.partition, ack.offset))
+    let was_there = if ack.duplicate { ", where it was already" } else { "" };
+    session.output.text(format_args!("{topic}/{} offset {}{was_there}", ack.partition, ack.offset))
 }
 
 async fn many(
@@ -188,16 +190,17 @@ async fn many(
     let sent =
         send_all(producer, partition, records, &mut |sent| progress.set_position(sent)).await;
     progress.finish_and_clear();
-    let Sent { records, bytes } = sent?;
+    let Sent { records, duplicates, bytes } = sent?;
     let elapsed = started.elapsed();
-    session.output.json(&Report {
-        records,
-        duplicates: 0,
-        bytes,
-        elapsed_ms: elapsed.as_millis(),
-    })?;
+    session.output.json(&Report { records, duplicates, bytes, elapsed_ms: elapsed.as_millis() })?;
     let (size, topic) = (shown_bytes(bytes), producer.topic());
-    session.output.text(format_args!("{records} records ({size}) to {topic} in {elapsed:.1?}"))
+    let were_there = match duplicates {
+        0 => String::new(),
+        duplicates => format!(", {duplicates} of which were there already"),
+    };
+    session
+        .output
+        .text(format_args!("{records} records ({size}) to {topic} in {elapsed:.1?}{were_there}"))
 }
 
 #[cfg(test)]

@@ -5,14 +5,15 @@
 
 use std::collections::HashMap;
 
-use logmill_log::{NewEntry, StoredBatch};
+use logmill_log::NewEntry;
 use logmill_model::internal::{CatalogRecord, CursorsRecord, ProducersRecord, SegmentsRecord};
 use logmill_model::{
-    Append, Commit, Csn, Envelope, Error, LaneId, Offset, PartitionId, Precondition, RecordBatch,
-    Refusal, Timestamp, limits,
+    Append, Commit, Csn, DuplicateRecord, Error, LaneId, Offset, PartitionId, Precondition,
+    RecordBatch, Refusal, Timestamp, limits,
 };
 
-use super::producers::{Producers, Standing, sequenced};
+use super::keys::Keys;
+use super::producers::{Producers, Standing};
 use crate::catalog::{Catalog, PartitionChange};
 
 /// What a commit changes besides users' topics: decoded once, when it is sequenced or recovered.
@@ -74,6 +75,7 @@ pub(crate) struct Judge {
     ends: HashMap<PartitionId, Offset>,
     cursors: HashMap<LaneId, (u32, u64)>,
     pub(super) producers: Producers,
+    pub(super) keys: Keys,
     catalog: Catalog,
     last_csn: Csn,
     last_time: Timestamp,
@@ -89,6 +91,11 @@ pub(crate) const INTERNAL: [PartitionId; 4] =
 pub(crate) struct Sequenced {
     pub(crate) entry: NewEntry,
     pub(crate) changes: Changes,
+    /// Where each append lies, or would.
+    pub(crate) bases: Vec<Offset>,
+    /// The records that are not in it, since their idempotency keys were there, each with the number
+    /// of its append.
+    pub(crate) duplicates: Vec<(usize, DuplicateRecord)>,
 }
 
 impl Default for Judge {
@@ -97,6 +104,7 @@ impl Default for Judge {
             ends: INTERNAL.into_iter().map(|partition| (partition, Offset::ZERO)).collect(),
             cursors: HashMap::new(),
             producers: Producers::default(),
+            keys: Keys::default(),
             catalog: Catalog::default(),
             last_csn: Csn::ZERO,
             last_time: Timestamp::ZERO,
@@ -129,6 +137,11 @@ impl Judge {
         self.producers_end() == Offset::ZERO
     }
 
+    /// The idempotency keys that are known.
+    pub(crate) fn keys(&mut self) -> &mut Keys {
+        &mut self.keys
+    }
+
     /// What is known of producers.
     pub(crate) fn producers(&mut self) -> &mut Producers {
         &mut self.producers
@@ -152,26 +165,13 @@ impl Judge {
         self.check_producers(&commit, now)?;
         commit.preconditions.iter().try_for_each(|it| self.check(it))?;
         let changes = self.check_appends(&commit)?;
+        self.check_keys(&commit, now)?;
         Ok(self.sequence(commit.appends, changes, now))
     }
 
     /// The time of the next entry.
     pub(super) fn time(&self, now: Timestamp) -> Timestamp {
         now.max(self.last_time)
-    }
-
-    /// Gives appends that were found to be good their place.
-    pub(super) fn sequence(
-        &mut self,
-        appends: Vec<Append>,
-        changes: Changes,
-        now: Timestamp,
-    ) -> Sequenced {
-        let (csn, time) = (self.last_csn.next(), self.time(now));
-        let appends = appends.into_iter().map(|append| self.place(append, csn, time)).collect();
-        self.apply(&changes);
-        (self.last_csn, self.last_time) = (csn, time);
-        Sequenced { entry: NewEntry { csn, time, appends }, changes }
     }
 
     /// Checks that the batches of producers are their next ones.
@@ -232,7 +232,7 @@ impl Judge {
         }
     }
 
-    fn end(&self, partition: PartitionId) -> Result<&Offset, Refusal> {
+    pub(super) fn end(&self, partition: PartitionId) -> Result<&Offset, Refusal> {
         self.ends.get(&partition).ok_or(Refusal::NoSuchPartition(partition))
     }
 
@@ -265,33 +265,15 @@ impl Judge {
         Err(Refusal::Invalid { partition: PartitionId::SEGMENTS, what })
     }
 
-    fn place(&mut self, append: Append, csn: Csn, append_ts: Timestamp) -> StoredBatch {
-        let Append { partition, batch, producer, hops } = append;
-        let end = self.ends.get_mut(&partition).expect("check_appends found it");
-        let envelope = Envelope {
-            base_offset: *end,
-            append_ts,
-            csn,
-            producer,
-            last_delta: batch.last_delta(),
-            records: batch.record_count(),
-            bytes: u32::try_from(batch.bytes().len()).expect("bounded by BATCH_BYTES_MAX"),
-            crc: batch.crc(),
-            rewritten: false,
-            compression: batch.compression(),
-            hops,
-        };
-        *end = envelope.end_offset();
-        if let Some(stamp) = producer {
-            self.producers.append(partition, stamp, sequenced(stamp, &envelope));
-        }
-        StoredBatch { partition, envelope, batch }
-    }
-
     /// Takes in what internal records say. Those of the catalog that it is told of at the start come
     /// before those of other topics.
     pub(crate) fn apply(&mut self, changes: &Changes) {
         for record in &changes.catalog {
+            if let CatalogRecord::Topic(_, Some(topic)) = record
+                && topic.policy.dedupe_window_ms.is_none()
+            {
+                self.keys.expire(topic.id, None, self.last_time);
+            }
             match self.catalog.apply(record) {
                 Some(PartitionChange::Created(topic, partitions)) => {
                     for index in 0..partitions {
@@ -303,6 +285,7 @@ impl Judge {
                         self.ends.remove(&PartitionId::new(topic, index));
                     }
                     self.producers.forget_topic(topic);
+                    self.keys.expire(topic, None, self.last_time);
                 }
                 None => {}
             }

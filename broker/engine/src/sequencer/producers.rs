@@ -15,7 +15,7 @@ use logmill_model::{
     SequencedBatch, Timestamp, TopicId,
 };
 
-use crate::limits::PRODUCERS_BYTES_MAX;
+use crate::limits::{KEPT_DUPLICATES_MAX, PRODUCERS_BYTES_MAX};
 pub(crate) use checkpoint::Chunk;
 use checkpoint::Pending;
 
@@ -126,10 +126,11 @@ impl Producers {
             return Ok(Standing::Next);
         }
         let known = sequences.and_then(|it| it.find(first_sequence, count));
-        if let Some(known) = known {
+        let is_forgotten = known.is_some_and(|it| it.duplicates.len() > KEPT_DUPLICATES_MAX);
+        if let Some(known) = known.filter(|_| !is_forgotten) {
             return Ok(Standing::Known(known));
         }
-        if first_sequence < sequences.map_or(0, Sequences::oldest) {
+        if is_forgotten || first_sequence < sequences.map_or(0, Sequences::oldest) {
             return Err(Refusal::OldDuplicate {
                 producer: id,
                 partition,

@@ -43,7 +43,7 @@ impl Judge {
     }
 }
 
-fn append(records: &[ProducersRecord]) -> Result<Append, Error> {
+pub(super) fn append(records: &[ProducersRecord]) -> Result<Append, Error> {
     let records: Vec<Record> = records.iter().map(ProducersRecord::encode).collect();
     Ok(Append::new(PartitionId::PRODUCERS, RecordBatch::of(&records)?))
 }

@@ -98,6 +98,22 @@ impl PlainBatch {
     }
 }
 
+impl PlainBatch {
+    /// The records but for those at these indices, which rise, one offset behind the other, in a
+    /// batch that is not compressed; None when none is left.
+    #[must_use]
+    pub fn without(&self, indices: impl IntoIterator<Item = u32>) -> Option<RecordBatch> {
+        let mut left_out = indices.into_iter().peekable();
+        let mut builder = BatchBuilder::default();
+        for (index, record) in self.to_records() {
+            if left_out.next_if_eq(&index).is_none() {
+                builder.push(&record).expect("it fitted a larger batch");
+            }
+        }
+        (!builder.is_empty()).then(|| builder.seal())
+    }
+}
+
 impl<'a> IntoIterator for &'a PlainBatch {
     type Item = RecordRef<'a>;
     type IntoIter = Records<'a>;

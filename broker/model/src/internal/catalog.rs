@@ -175,6 +175,7 @@ mod tests {
             retention_bytes: None,
             compact: true,
             on_full: OnFull::Reject,
+            dedupe_window_ms: None,
         };
         let topic = TopicRecord { policy, ..topic };
         let record = round_trip(&CatalogRecord::Topic("a.b".parse().unwrap(), Some(topic)));

@@ -173,8 +173,7 @@ async fn append(client: &Client, open: &ProduceOpen, append: Append, room: Reser
 }
 
 fn acked(ack: logmill_engine::Ack, request: u64, partition: u32, shard: ShardId) -> Frame {
-    let logmill_engine::Ack { base_offset, append_ts, csn, epoch, was_there } = ack;
-    let duplicates = Vec::new();
+    let logmill_engine::Ack { base_offset, append_ts, csn, epoch, was_there, duplicates } = ack;
     Frame::Ack(Ack {
         request,
         base_offset,

@@ -5,7 +5,7 @@ use logmill_model::{
     DeploymentStatus, Epoch, LaneDescription, LaneState, Limit, LogLevel, LostOffsets,
     ModuleDescription, ModuleDigest, ModuleLimits, ModuleLogLine, Offset, OnFull, Order,
     OutputGrant, PartitionDescription, PolicyChange, Position, ShardId, SpaceLevel, StartOffset,
-    Timestamp, TopicDescription, TopicPolicy, Unrouted, World,
+    Timestamp, TopicDescription, TopicPolicy, Unrouted, Window, World,
 };
 use proptest::prelude::*;
 
@@ -51,6 +51,7 @@ fn deploy_request() -> DeployRequest {
 fn policy() -> TopicPolicy {
     TopicPolicy {
         retention_time_ms: Some(u64::MAX),
+        dedupe_window_ms: None,
         retention_bytes: None,
         compact: true,
         on_full: OnFull::Reject,
@@ -116,6 +117,7 @@ fn every_request_comes_back() {
                 retention_bytes: Some(Limit::Unlimited),
                 compact: Some(false),
                 on_full: Some(OnFull::DropOldest),
+                dedupe_window_ms: Some(Window::Of(5)),
             },
         },
         Request::ProducerRegister { name: None },

@@ -16,6 +16,8 @@ const UNANSWERED_MAX: usize = 16 * 1024;
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sent {
     pub(crate) records: u64,
+    /// Of these, those that the topic had already, by their idempotency keys.
+    pub(crate) duplicates: u64,
     /// Of their keys, values and headers.
     pub(crate) bytes: u64,
 }
@@ -118,8 +120,9 @@ impl Sending<'_> {
     fn settle(&mut self, answer: Result<Ack, Error>) {
         let Some(Unanswered { line, bytes, .. }) = self.unanswered.pop_front() else { return };
         match answer {
-            Ok(_) => {
+            Ok(ack) => {
                 self.sent.records += 1;
+                self.sent.duplicates += u64::from(ack.duplicate);
                 self.sent.bytes += bytes;
             }
             Err(error) => self.fail(line, &error),

@@ -34,7 +34,7 @@ impl Args {
         let change = self.policy.change();
         if change == PolicyChange::default() {
             return Err(Failure::usage(
-                "nothing to change; give --retention-time, --retention-bytes, --compact or --on-full",
+                "nothing to change; give --retention-time, --retention-bytes, --compact, --on-full or --dedupe-window",
             ));
         }
         Ok(change)

@@ -1,6 +1,6 @@
 //! The policy of a topic as it is typed and shown.
 
-use logmill_model::{Limit, OnFull, PolicyChange, TopicPolicy};
+use logmill_model::{Limit, OnFull, PolicyChange, TopicPolicy, Window};
 
 use crate::quantity::{parse_bytes, parse_ms, shown_bytes};
 use crate::time::shown_span;
@@ -26,6 +26,17 @@ pub(super) struct Flags {
     /// What a partition does that has its retention-bytes: drop-oldest, or reject what is produced
     #[arg(long, value_name = "drop-oldest|reject")]
     on_full: Option<OnFull>,
+    /// How long a record with the same header idempotency-key as an earlier one is not stored again, as
+    /// in 5m; or `off`
+    #[arg(long, value_name = "D", value_parser = parse_window, allow_hyphen_values = true)]
+    dedupe_window: Option<Window>,
+}
+
+fn parse_window(text: &str) -> Result<Window, String> {
+    match text {
+        "off" => Ok(Window::Off),
+        _ => parse_ms(text).map(Window::Of).map_err(|why| format!("{why}, or `off`")),
+    }
 }
 
 fn parse_time(text: &str) -> Result<Limit, String> {
@@ -46,13 +57,19 @@ fn limit(text: &str, parse: fn(&str) -> Result<u64, String>) -> Result<Limit, St
 impl Flags {
     /// What they ask to change.
     pub(super) fn change(self) -> PolicyChange {
-        let Self { retention_time, retention_bytes, compact, on_full } = self;
-        PolicyChange { retention_time_ms: retention_time, retention_bytes, compact, on_full }
+        let Self { retention_time, retention_bytes, compact, on_full, dedupe_window } = self;
+        PolicyChange {
+            retention_time_ms: retention_time,
+            retention_bytes,
+            compact,
+            on_full,
+            dedupe_window_ms: dedupe_window,
+        }
     }
 }
 
 /// A policy for people, a line for each part.
-pub(super) fn shown(policy: &TopicPolicy) -> [String; 4] {
+pub(super) fn shown(policy: &TopicPolicy) -> [String; 5] {
     let unlimited = || "unlimited".to_owned();
     let bytes = |bytes| format!("{} of each partition", shown_bytes(bytes));
     [
@@ -60,6 +77,7 @@ pub(super) fn shown(policy: &TopicPolicy) -> [String; 4] {
         ("retention-bytes", policy.retention_bytes.map_or_else(unlimited, bytes)),
         ("compact", if policy.compact { "yes" } else { "no" }.to_owned()),
         ("on-full", policy.on_full.as_str().to_owned()),
+        ("dedupe-window", policy.dedupe_window_ms.map_or_else(|| "off".to_owned(), shown_span)),
     ]
     .map(|(name, value)| format!("  {name:<17}{value}"))
 }
@@ -101,6 +119,11 @@ mod tests {
             ),
             ("--compact", PolicyChange { compact: Some(true), ..none }),
             ("--compact=false", PolicyChange { compact: Some(false), ..none }),
+            (
+                "--dedupe-window 5m",
+                PolicyChange { dedupe_window_ms: Some(Window::Of(300_000)), ..none },
+            ),
+            ("--dedupe-window off", PolicyChange { dedupe_window_ms: Some(Window::Off), ..none }),
             ("--on-full reject", PolicyChange { on_full: Some(OnFull::Reject), ..none }),
         ] {
             assert_eq!(change(line), Ok(expected), "{line}");
@@ -115,6 +138,7 @@ mod tests {
             ("--retention-bytes -5", "or `unlimited`"),
             ("--retention-bytes never", "bad size"),
             ("--on-full block", "drop-oldest or reject"),
+            ("--dedupe-window -5m", "or `off`"),
             ("--compact=perhaps", "perhaps"),
         ] {
             let told = change(line).unwrap_err();

@@ -2,7 +2,7 @@
 //! fit a commit, and in the last of them the entry up to which it is all there is.
 
 use logmill_model::internal::{CheckpointRecord, ProducerRecord, ProducersRecord, SequencesRecord};
-use logmill_model::{Csn, Timestamp};
+use logmill_model::{Csn, PartitionId, Timestamp};
 
 use super::{Key, Producer, Producers, SEQUENCES_BYTES};
 use crate::limits::CHECKPOINT_RECORDS_MAX;
@@ -57,6 +57,11 @@ impl Producers {
             records.push(ProducersRecord::Checkpoint(CheckpointRecord { csn }));
         }
         Chunk { records, is_last }
+    }
+
+    /// How far a producer has come in a partition.
+    pub(crate) fn sequences(&self, id: u64, partition: PartitionId) -> ProducersRecord {
+        self.record(Key::Sequences(id, partition))
     }
 
     /// What is known under a key.
