@@ -3,116 +3,19 @@
 use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use logmill_client::{Admin, Client, ConnectOptions, ConnectionFile};
 use rustix::process::{Pid, Signal};
-use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, ChildStdin};
 use tokio::sync::watch;
 
-use crate::small_disk::Mount;
-use crate::{DieAt, Program, Ran, lifeline, mortal_storage, within};
+use crate::{DataDir, DieAt, Program, Ran, lifeline, mortal_storage, within};
 
 const STDERR_LINES_MAX: usize = 2000;
-
-/// A data directory, which is removed with the last handle on it.
-#[derive(Debug, Clone)]
-pub struct DataDir(Arc<Folder>);
-
-#[derive(Debug)]
-struct Folder {
-    /// Goes first: a folder that is mounted over can't be removed.
-    mount: Option<Mount>,
-    folder: TempDir,
-}
-
-impl DataDir {
-    /// An empty one.
-    ///
-    /// # Panics
-    /// When it can't be made.
-    #[must_use]
-    pub fn new() -> Self {
-        Self(Arc::new(Folder { mount: None, folder: tempfile::tempdir().unwrap() }))
-    }
-
-    /// An empty one on a file system of its own, of this size; None, with a message, where this
-    /// machine lets nobody mount one.
-    ///
-    /// # Panics
-    /// When it can't be made.
-    #[must_use]
-    pub fn on_small_disk(bytes: u64) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        match Mount::over(folder.path(), bytes) {
-            Ok(mount) => Some(Self(Arc::new(Folder { mount: Some(mount), folder }))),
-            Err(why) => {
-                eprintln!("skipped: a small disk needs root, and to be allowed to mount: {why}");
-                None
-            }
-        }
-    }
-
-    /// Makes its small disk writable or not.
-    ///
-    /// # Panics
-    /// When it has none, or that can't be.
-    pub fn set_writable(&self, writable: bool) {
-        let mount = self.0.mount.as_ref().expect("it is on a small disk");
-        mount.change(if writable { "rw" } else { "ro" }).unwrap();
-    }
-
-    /// Where it is.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        self.0.folder.path()
-    }
-
-    /// Another one with the same files.
-    ///
-    /// # Panics
-    /// When they can't be copied.
-    #[must_use]
-    pub fn copy(&self) -> Self {
-        Self::copy_of(self.path())
-    }
-
-    /// One with the files of this folder.
-    ///
-    /// # Panics
-    /// When they can't be copied.
-    #[must_use]
-    pub fn copy_of(folder: &Path) -> Self {
-        let copy = Self::new();
-        copy_folder(folder, copy.path()).unwrap();
-        copy
-    }
-}
-
-fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let to = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            std::fs::create_dir(&to)?;
-            copy_folder(&entry.path(), &to)?;
-        } else {
-            std::fs::copy(entry.path(), &to)?;
-        }
-    }
-    Ok(())
-}
-
-impl Default for DataDir {
-    fn default() -> Self {
-        Self::new()
-    }
-}
 
 /// How to start a broker.
 #[derive(Debug, Clone, Default)]

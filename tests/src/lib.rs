@@ -12,6 +12,7 @@
 
 mod broker;
 mod chance;
+mod data_dir;
 mod deadline;
 mod deployments;
 mod guests;
@@ -26,8 +27,9 @@ mod raw;
 mod records;
 mod small_disk;
 
-pub use broker::{Broker, DataDir, Ended, Setup};
+pub use broker::{Broker, Ended, Setup};
 pub use chance::{Chance, rounds};
+pub use data_dir::DataDir;
 pub use deadline::{DEADLINE, until, within};
 pub use guests::{example, guest, python_guest, repository};
 pub use http::get;
