@@ -18,7 +18,6 @@ mod input;
 mod logging;
 mod mapping;
 mod output;
-mod pointer;
 mod project;
 mod quantity;
 mod record_json;

@@ -3,10 +3,9 @@
 use std::fmt;
 
 use bytes::Bytes;
-use logmill_model::{Header, Record};
+use logmill_model::{Header, Pointer, Record};
 use serde_json::value::RawValue;
 
-use crate::pointer::Pointer;
 use crate::record_json;
 
 /// The header that carries an idempotency key.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::span::parse_span;
-use crate::{Error, Position, TopicName, World};
+use crate::{Error, Idempotency, Position, TopicName, World};
 
 /// The settings of one version of a deployment. Immutable once deployed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +35,12 @@ pub struct DeploymentSettings {
     pub max_parked: u32,
     /// Where dead letters go. Consumers only.
     pub dlq: TopicName,
+    /// Where a record has its idempotency key. Consumers only.
+    #[serde(default)]
+    pub idempotency: Idempotency,
+    /// How long a claimed key is remembered, in milliseconds. Consumers only.
+    #[serde(default = "default_window")]
+    pub idempotency_window_ms: u64,
     /// What happens to a record without a route. Routers only.
     pub unrouted: Unrouted,
 }
@@ -46,6 +52,10 @@ impl DeploymentSettings {
 
 fn max_parked() -> u32 {
     DeploymentSettings::MAX_PARKED
+}
+
+fn default_window() -> u64 {
+    Idempotency::WINDOW_MS
 }
 
 /// What a record that waits for another attempt holds up.

@@ -4,9 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Backoff, Counts, Csn, DeploymentName, DeploymentSettings, LogLevel, ModuleDigest, ModuleLimits,
-    Offset, Order, OutputGrant, Position, SpaceLevel, Timestamp, TopicName, TopicPolicy, Unrouted,
-    World,
+    Backoff, Counts, Csn, DeploymentName, DeploymentSettings, Idempotency, LogLevel, ModuleDigest, ModuleLimits, Offset, Order, OutputGrant, Position, SpaceLevel, Timestamp, TopicName, TopicPolicy, Unrouted, World,
 };
 
 /// A topic.
@@ -65,6 +63,12 @@ pub struct DeployRequest {
     pub max_parked: Option<u32>,
     /// Where dead letters go. Consumers only.
     pub dlq: Option<TopicName>,
+    /// Where a record has its idempotency key. Consumers only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency: Option<Idempotency>,
+    /// How long a claimed key is remembered, in milliseconds. Consumers only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_window_ms: Option<u64>,
     /// What happens to a record without a route. Routers only.
     pub unrouted: Option<Unrouted>,
     /// Memory of one instance, in bytes.
@@ -92,6 +96,8 @@ impl DeployRequest {
             order: None,
             max_parked: None,
             dlq: None,
+            idempotency: None,
+            idempotency_window_ms: None,
             unrouted: None,
             memory_bytes: None,
             deadline_ms: None,

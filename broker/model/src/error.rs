@@ -35,6 +35,9 @@ pub enum Error {
     /// A backoff is none of the forms it may have.
     #[error("bad backoff {0:?}; use fixed:1s, exp:100ms..30s or list:1s,10s,1m")]
     Backoff(String),
+    /// A declared idempotency key is none of the forms it may have.
+    #[error("bad idempotency {0:?}; use header:NAME, key, json:/pointer or none")]
+    Idempotency(String),
     /// A record batch breaks its layout: `what` says where.
     #[error("malformed record batch: {what}")]
     Batch {

@@ -13,12 +13,14 @@ mod deployment;
 mod describe;
 mod envelope;
 mod error;
+mod idempotency;
 mod ids;
 pub mod internal;
 pub mod limits;
 mod module;
 mod names;
 mod partitioner;
+mod pointer;
 mod position;
 mod producer;
 mod record;
@@ -43,6 +45,7 @@ pub use describe::{
 };
 pub use envelope::{ENVELOPE_BYTES, Envelope, ProducerStamp};
 pub use error::Error;
+pub use idempotency::{Idempotency, NoIdempotencyKey};
 pub use ids::{
     ClusterId, Csn, DeploymentId, Epoch, LaneId, ModuleDigest, Offset, PartitionId, ShardId,
     Timestamp, TopicId,
@@ -50,8 +53,10 @@ pub use ids::{
 pub use module::{FailureReason, LogLevel, Message, Output, RetryRequest, Verdict, World};
 pub use names::{DeploymentName, ProducerName, TopicName};
 pub use partitioner::{murmur2, partition_of_key};
+pub use pointer::Pointer;
 pub use position::Position;
 pub use producer::{BatchKeys, DuplicateRecord, ProducerIdentity, SequencedBatch};
 pub use record::{Header, Record, RecordRef};
 pub use space::{CommitClass, SpaceLevel};
+pub use span::shown_span;
 pub use topic::{Limit, OnFull, PolicyChange, TopicPolicy, Window};

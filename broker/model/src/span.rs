@@ -13,7 +13,8 @@ pub(crate) fn parse_span(text: &str) -> Option<u64> {
 }
 
 /// A span in the longest unit that tells it exactly.
-pub(crate) fn shown_span(ms: u64) -> String {
+#[must_use]
+pub fn shown_span(ms: u64) -> String {
     let longest = UNITS.iter().find(|(_, scale)| ms.is_multiple_of(*scale) && ms > 0);
     let (name, scale) = longest.unwrap_or(&("ms", 1));
     format!("{}{name}", ms / scale)

@@ -87,6 +87,7 @@ pub(crate) fn of_model(error: &ModelError) -> Fault {
         | ModelError::Position(_)
         | ModelError::TopicPolicy(_)
         | ModelError::Backoff(_)
+        | ModelError::Idempotency(_)
         | ModelError::Layout { .. } => (ErrorCode::BadRequest, None),
     };
     Fault::new(code, error.to_string()).at_record(index)

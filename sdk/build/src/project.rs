@@ -75,6 +75,10 @@ pub struct Deploy {
     pub max_parked: Option<u32>,
     /// `dlq`: where dead letters go.
     pub dlq: Option<String>,
+    /// `idempotency`: where a record has its idempotency key.
+    pub idempotency: Option<String>,
+    /// `idempotency_window`: how long a claimed key is remembered, in milliseconds.
+    pub idempotency_window_ms: Option<u64>,
     /// `unrouted`: what happens to a record without a route.
     pub unrouted: Option<String>,
     /// `memory`: memory of one instance, in bytes.

@@ -6,13 +6,12 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use logmill_client::{Producer, ProducerOptions};
-use logmill_model::{Header, Record, TopicName};
+use logmill_model::{Header, Pointer, Record, TopicName};
 use serde::Serialize;
 
 use crate::codec::Codec;
 use crate::input::{Records, Source};
 use crate::mapping::{IDEMPOTENCY_KEY, LineFormat, Mapping};
-use crate::pointer::Pointer;
 use crate::quantity::{parse_assignment, shown_bytes};
 use crate::{Failure, Session, terminal};
 

@@ -2,8 +2,8 @@
 //! and whether they fit the module and the world. Pure.
 
 use logmill_model::{
-    Backoff, DeployRequest, DeploymentSettings, ModuleLimits, Order, OutputGrant, Position,
-    TopicName, Unrouted, World,
+    Backoff, DeployRequest, DeploymentSettings, Idempotency, ModuleLimits, Order, OutputGrant,
+    Position, TopicName, Unrouted, World,
 };
 use logmill_wasm::Module;
 
@@ -100,6 +100,8 @@ fn check_flags(request: &DeployRequest, world: World, exists: bool) -> Result<()
         ("--order", request.order.is_some()),
         ("--max-parked", request.max_parked.is_some()),
         ("--dlq", request.dlq.is_some()),
+        ("--idempotency", request.idempotency.is_some()),
+        ("--idempotency-window", request.idempotency_window_ms.is_some()),
     ];
     if world != World::Consumer
         && let Some((flag, _)) = consumers_only.iter().find(|(_, given)| *given)
@@ -133,6 +135,8 @@ fn defaults(request: &DeployRequest, world: World) -> DeploymentSettings {
         order: Order::default(),
         max_parked: DeploymentSettings::MAX_PARKED,
         dlq: request.name.dead_letter_topic(),
+        idempotency: Idempotency::None,
+        idempotency_window_ms: Idempotency::WINDOW_MS,
         unrouted: Unrouted::Keep,
     }
 }
@@ -152,6 +156,8 @@ fn overlay(settings: &mut DeploymentSettings, request: &DeployRequest) {
     set(&mut settings.order, &request.order);
     set(&mut settings.max_parked, &request.max_parked);
     set(&mut settings.dlq, &request.dlq);
+    set(&mut settings.idempotency, &request.idempotency);
+    set(&mut settings.idempotency_window_ms, &request.idempotency_window_ms);
     set(&mut settings.unrouted, &request.unrouted);
 }
 
@@ -168,6 +174,12 @@ fn check(settings: &DeploymentSettings) -> Result<(), Error> {
     }
     if !(1..=HOLES_MAX).contains(&(*max_parked as usize)) {
         return Err(refused(format!("max parked is 1 to {HOLES_MAX}")));
+    }
+    if !settings.idempotency.is_none() {
+        return Err(refused("this broker does not look at idempotency keys yet"));
+    }
+    if !(1..=Idempotency::WINDOW_MS_MAX).contains(&settings.idempotency_window_ms) {
+        return Err(refused("an idempotency window is 1 ms to 365 d"));
     }
     let config_bytes: usize = config.iter().map(|(key, value)| key.len() + value.len()).sum();
     if config_bytes > CONFIG_BYTES_MAX {

@@ -148,7 +148,7 @@ impl CatalogRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Backoff, OnFull, Position, Unrouted};
+    use crate::{Backoff, Idempotency, OnFull, Position, Unrouted};
 
     fn round_trip(record: &CatalogRecord) -> Record {
         let encoded = record.encode();
@@ -213,11 +213,26 @@ mod tests {
                 max_parked: 7,
                 backoff: Backoff::default(),
                 dlq: name.dead_letter_topic(),
+                idempotency: Idempotency::Header("delivery".into()),
+                idempotency_window_ms: 60_000,
                 unrouted: Unrouted::Keep,
             },
             created_ts: Timestamp(9),
         };
         round_trip(&CatalogRecord::Version(name, 2, Some(version)));
+    }
+
+    #[test]
+    fn a_version_of_before_there_was_idempotency_is_read() {
+        let value = b"\x03\x01\xa3\x66digest\x78\x40\
+            0707070707070707070707070707070707070707070707070707070707070707\
+            \x68settings\xa9\x65world\x68consumer\x62on\x81\x62in\x63out\x80\x66config\x80\
+            \x64from\x66latest\x6cmax_attempts\x05\x67backoff\x68fixed:1s\x63dlq\x61d\
+            \x68unrouted\x64keep\x6acreated_ts\x09";
+        let read = CatalogRecord::decode(Some(b"version/a/1"), Some(value)).unwrap();
+        let CatalogRecord::Version(_, 1, Some(version)) = read else { unreachable!() };
+        assert_eq!(version.settings.idempotency, Idempotency::None);
+        assert_eq!(version.settings.idempotency_window_ms, 24 * 3_600_000);
     }
 
     #[test]

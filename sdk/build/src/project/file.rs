@@ -67,6 +67,9 @@ struct DeployTable {
     order: Option<String>,
     max_parked: Option<u32>,
     dlq: Option<String>,
+    idempotency: Option<String>,
+    #[serde(default, deserialize_with = "ms")]
+    idempotency_window: Option<u64>,
     unrouted: Option<Unrouted>,
     #[serde(default, deserialize_with = "bytes")]
     memory: Option<u64>,
@@ -226,6 +229,8 @@ impl From<DeployTable> for Deploy {
             order: table.order,
             max_parked: table.max_parked,
             dlq: table.dlq,
+            idempotency: table.idempotency,
+            idempotency_window_ms: table.idempotency_window,
             unrouted: table.unrouted.map(|unrouted| {
                 match unrouted {
                     Unrouted::Keep => "keep",

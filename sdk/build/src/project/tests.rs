@@ -22,6 +22,8 @@ order = "key"
 max_parked = 7
 backoff = "fixed:1s"
 dlq = "lost"
+idempotency = "header:delivery"
+idempotency_window = "48h"
 memory = "64MiB"
 deadline = "250ms"
 paused = true
@@ -55,6 +57,8 @@ file = "expected.ndjson"
             max_parked: Some(7),
             backoff: Some("fixed:1s".into()),
             dlq: Some("lost".into()),
+            idempotency: Some("header:delivery".into()),
+            idempotency_window_ms: Some(48 * 3_600_000),
             unrouted: None,
             memory_bytes: Some(64 << 20),
             deadline_ms: Some(250),

@@ -5,12 +5,11 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use logmill_model::Record;
+use logmill_model::{Pointer, Record};
 
 use crate::Failure;
 use crate::input::Source;
 use crate::mapping::{LineFormat, Mapping};
-use crate::pointer::Pointer;
 
 use super::example::Example;
 

@@ -2,6 +2,7 @@
 
 use logmill_model::{
     Counts, DeploymentDescription, DeploymentName, DeploymentSettings, Order, OutputGrant, World,
+    shown_span,
 };
 
 use crate::quantity::shown_bytes;
@@ -46,6 +47,10 @@ fn show(output: &mut Output, it: &DeploymentDescription) -> Result<(), Failure> 
             line("backoff", settings.backoff.to_string())?;
             line("order", order(settings))?;
             line("dlq", settings.dlq.to_string())?;
+            if !settings.idempotency.is_none() {
+                let window = shown_span(settings.idempotency_window_ms);
+                line("idempotency", format!("{} within {window}", settings.idempotency))?;
+            }
         }
         World::Router => line("unrouted", format!("{:?}", settings.unrouted).to_lowercase())?,
         World::Filter => {}

@@ -2,8 +2,8 @@
 
 use logmill_build::project::Deploy;
 use logmill_model::{
-    Backoff, DeployRequest, DeploymentName, ModuleDigest, Order, OutputGrant, Position, TopicName,
-    Unrouted, World,
+    Backoff, DeployRequest, DeploymentName, Idempotency, ModuleDigest, Order, OutputGrant,
+    Position, TopicName, Unrouted, World,
 };
 
 use crate::Failure;
@@ -42,6 +42,13 @@ pub(crate) struct Flags {
     /// Where dead letters go, instead of NAME.dlq. Consumers only
     #[arg(long, value_name = "TOPIC")]
     dlq: Option<TopicName>,
+    /// Skip records whose idempotency key was seen: header:NAME, key or json:/pointer says where a
+    /// record has it. Consumers only
+    #[arg(long, value_name = "WHERE")]
+    idempotency: Option<Idempotency>,
+    /// How long a claimed key is remembered, as in 24h; 365d at most. Consumers only
+    #[arg(long, value_name = "D", value_parser = parse_ms)]
+    idempotency_window: Option<u64>,
     /// What one instance may have, as in 64MiB
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     memory: Option<u64>,
@@ -100,6 +107,8 @@ impl Flags {
             ("--order", self.order.is_some(), CONSUMER),
             ("--max-parked", self.max_parked.is_some(), CONSUMER),
             ("--dlq", self.dlq.is_some(), CONSUMER),
+            ("--idempotency", self.idempotency.is_some(), CONSUMER),
+            ("--idempotency-window", self.idempotency_window.is_some(), CONSUMER),
             ("--memory", self.memory.is_some(), None),
             ("--deadline", self.deadline.is_some(), None),
             ("--unrouted", self.unrouted.is_some(), ROUTER),
@@ -151,6 +160,8 @@ impl Flags {
             order: either(typed.order, "order", file.order.as_deref())?,
             max_parked: typed.max_parked.or(file.max_parked),
             dlq: either(typed.dlq, "dlq", file.dlq.as_deref())?,
+            idempotency: either(typed.idempotency, "idempotency", file.idempotency.as_deref())?,
+            idempotency_window_ms: typed.idempotency_window.or(file.idempotency_window_ms),
             unrouted: match (typed.unrouted, file.unrouted.as_deref()) {
                 (None, Some(text)) => {
                     Some(parse_unrouted(text).map_err(|why| wrong("unrouted", why))?)
@@ -253,6 +264,8 @@ mod tests {
             order: Some("key".into()),
             max_parked: Some(7),
             dlq: Some("dead".into()),
+            idempotency: Some("json:/id".into()),
+            idempotency_window_ms: Some(3),
             unrouted: Some("refuse".into()),
             memory_bytes: Some(1),
             deadline_ms: Some(2),
@@ -267,6 +280,7 @@ mod tests {
         assert_eq!((request.from, request.max_attempts, request.backoff), (None, None, None));
         assert_eq!((request.dlq, request.unrouted), (None, None));
         assert_eq!((request.order, request.max_parked), (None, None));
+        assert_eq!((request.idempotency, request.idempotency_window_ms), (None, None));
         assert_eq!(
             (request.memory_bytes, request.deadline_ms, request.paused),
             (None, None, false)
@@ -283,6 +297,8 @@ mod tests {
         assert_eq!((request.max_attempts, request.backoff), (Some(3), Some(Backoff::Fixed(1000))));
         assert_eq!(request.dlq, Some("dead".parse().unwrap()));
         assert_eq!((request.order, request.max_parked), (Some(Order::Key), Some(7)));
+        assert_eq!(request.idempotency, Some("json:/id".parse().unwrap()));
+        assert_eq!(request.idempotency_window_ms, Some(3));
         assert_eq!(request.unrouted, Some(Unrouted::Refuse));
         assert_eq!(
             (request.memory_bytes, request.deadline_ms, request.paused),
@@ -294,7 +310,8 @@ mod tests {
     fn a_flag_beats_the_file() {
         let line = "--on c d --on e --out f --out y=g --config team=edge --config k=v=w \
                     --from 7 --max-attempts 9 --backoff list:1s,2s --dlq t --unrouted keep \
-                    --memory 64MiB --deadline 1s --order partition --max-parked 9";
+                    --memory 64MiB --deadline 1s --order partition --max-parked 9 \
+                    --idempotency key --idempotency-window 7d";
         let request = request(line, &file());
         let topic = |name: &str| name.parse::<TopicName>().unwrap();
         assert_eq!(request.on, Some(vec![topic("c"), topic("d"), topic("e")]));
@@ -312,6 +329,8 @@ mod tests {
         assert_eq!((request.dlq, request.unrouted), (Some(topic("t")), Some(Unrouted::Keep)));
         assert_eq!((request.memory_bytes, request.deadline_ms), (Some(64 << 20), Some(1000)));
         assert_eq!((request.order, request.max_parked), (Some(Order::Partition), Some(9)));
+        assert_eq!(request.idempotency, Some(Idempotency::Key));
+        assert_eq!(request.idempotency_window_ms, Some(7 * 86_400_000));
     }
 
     #[test]
@@ -323,6 +342,8 @@ mod tests {
             ("--max-attempts 1", &[World::Consumer]),
             ("--backoff fixed:1s", &[World::Consumer]),
             ("--dlq d", &[World::Consumer]),
+            ("--idempotency key", &[World::Consumer]),
+            ("--idempotency-window 1h", &[World::Consumer]),
             ("--unrouted keep", &[World::Router]),
         ] {
             for world in World::ALL {
@@ -342,6 +363,8 @@ mod tests {
             "--backoff 1s",
             "--unrouted drop",
             "--memory lots",
+            "--idempotency id",
+            "--idempotency-window -1h",
             "--deadline 1",
         ] {
             assert!(flags(line).is_err(), "{line}");

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 /// A place in a JSON document, as in `/payload/repository/full_name`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Pointer(Vec<String>);
+pub struct Pointer(Vec<String>);
 
 impl FromStr for Pointer {
     type Err = String;
@@ -27,6 +27,13 @@ impl FromStr for Pointer {
         path.split('/').map(unescaped).collect::<Option<_>>().map(Self).ok_or_else(|| {
             format!("bad JSON pointer {text:?}; after ~ comes 0 (for ~) or 1 (for /)")
         })
+    }
+}
+
+impl fmt::Display for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let escaped = |token: &String| token.replace('~', "~0").replace('/', "~1");
+        self.0.iter().try_for_each(|token| write!(f, "/{}", escaped(token)))
     }
 }
 
@@ -50,7 +57,7 @@ impl Pointer {
     ///
     /// # Errors
     /// When the document turns out not to be JSON on the way.
-    pub(crate) fn bytes(&self, document: &RawValue) -> Result<Option<Bytes>, serde_json::Error> {
+    pub fn bytes(&self, document: &RawValue) -> Result<Option<Bytes>, serde_json::Error> {
         let Some(found) = self.find(document)? else { return Ok(None) };
         let source = found.get();
         if source == "null" {
@@ -63,10 +70,10 @@ impl Pointer {
     }
 
     /// Where in the document's text the thing lies that it points at.
-    pub(crate) fn place(
-        &self,
-        document: &RawValue,
-    ) -> Result<Option<Range<usize>>, serde_json::Error> {
+    ///
+    /// # Errors
+    /// When the document turns out not to be JSON on the way.
+    pub fn place(&self, document: &RawValue) -> Result<Option<Range<usize>>, serde_json::Error> {
         let Some(found) = self.find(document)? else { return Ok(None) };
         // What is found is a part of the document's text, so that addresses tell its place.
         let start = found.get().as_ptr() as usize - document.get().as_ptr() as usize;
@@ -216,6 +223,13 @@ mod tests {
     fn a_number_keeps_digits_that_a_float_would_lose() {
         let number = "123456789012345678901234567890.000";
         assert_eq!(found("/n", &format!("{{\"n\":{number}}}")).as_deref(), Some(number));
+    }
+
+    #[test]
+    fn a_pointer_reads_as_it_prints() {
+        for text in ["", "/", "/a/0/b", "/a~1b/m~0n", "/~01"] {
+            assert_eq!(text.parse::<Pointer>().unwrap().to_string(), text);
+        }
     }
 
     #[test]
