@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use logmill_model::internal::{CatalogRecord, DeploymentRecord, TopicRecord, VersionRecord};
 use logmill_model::{
-    DeploymentId, DeploymentName, LaneId, Offset, PartitionId, TopicId, TopicName,
+    DeploymentId, DeploymentName, LaneId, Offset, PartitionId, TopicId, TopicName, World,
 };
 
 /// Topics and deployments as of some commit.
@@ -29,9 +29,22 @@ pub(crate) struct Catalog {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PartitionChange {
     /// These came to be.
-    Created(TopicId, u32),
+    Created(Vec<PartitionId>),
     /// These are gone.
-    Deleted(TopicId, u32),
+    Deleted(Vec<PartitionId>),
+}
+
+/// The partitions of a topic.
+fn partitions_of(topic: &TopicRecord) -> impl Iterator<Item = PartitionId> + use<> {
+    let (id, partitions) = (topic.id, topic.partitions);
+    (0..partitions).map(move |index| PartitionId::new(id, index))
+}
+
+/// The partitions of internal topics that are a deployment's: there are some for each consumer.
+fn memory_of(deployment: &DeploymentRecord) -> impl Iterator<Item = PartitionId> + use<> {
+    let partitions = [PartitionId::claims_of, PartitionId::state_of].map(|of| of(deployment.id));
+    let has_some = deployment.world == World::Consumer;
+    partitions.into_iter().flatten().filter(move |_| has_some)
 }
 
 impl Catalog {
@@ -51,7 +64,7 @@ impl Catalog {
                 let old = self.topics.insert(name.clone(), Arc::new(topic.clone()));
                 match old {
                     Some(old) if old.id == topic.id => None,
-                    _ => Some(PartitionChange::Created(topic.id, topic.partitions)),
+                    _ => Some(PartitionChange::Created(partitions_of(topic).collect())),
                 }
             }
             CatalogRecord::Topic(name, None) => {
@@ -59,14 +72,19 @@ impl Catalog {
                 self.names.remove(&topic.id);
                 self.full_at_bytes.remove(&topic.id);
                 self.dedupe_windows_ms.remove(&topic.id);
-                Some(PartitionChange::Deleted(topic.id, topic.partitions))
+                Some(PartitionChange::Deleted(partitions_of(&topic).collect()))
             }
             CatalogRecord::Deployment(name, deployment) => {
-                match deployment {
+                let old = match deployment {
                     Some(it) => self.deployments.insert(name.clone(), Arc::new(it.clone())),
                     None => self.deployments.remove(name),
                 };
-                None
+                match (old, deployment) {
+                    (Some(old), Some(it)) if old.id == it.id => None,
+                    (_, Some(it)) => Some(PartitionChange::Created(memory_of(it).collect())),
+                    (Some(old), None) => Some(PartitionChange::Deleted(memory_of(&old).collect())),
+                    (None, None) => None,
+                }
             }
             CatalogRecord::Version(name, number, version) => {
                 let key = (name.clone(), *number);
@@ -112,6 +130,12 @@ impl Catalog {
         self.topics.iter()
     }
 
+    /// All partitions that there are besides those of internal topics that always are.
+    pub(crate) fn partitions(&self) -> impl Iterator<Item = PartitionId> {
+        let of_topics = self.topics.values().flat_map(|it| partitions_of(it));
+        of_topics.chain(self.deployments.values().flat_map(|it| memory_of(it)))
+    }
+
     pub(crate) fn topic_name(&self, id: TopicId) -> Option<&TopicName> {
         self.names.get(&id)
     }
@@ -123,6 +147,8 @@ impl Catalog {
             PartitionId::CURSORS => "_cursors".to_owned(),
             PartitionId::SEGMENTS => "_segments".to_owned(),
             PartitionId::PRODUCERS => "_producers".to_owned(),
+            PartitionId { topic: TopicId::CLAIMS, .. } => "_claims".to_owned(),
+            PartitionId { topic: TopicId::STATE, .. } => "_state".to_owned(),
             _ => self.topic_name(id).map_or_else(|| id.to_string(), ToString::to_string),
         }
     }
@@ -139,6 +165,10 @@ impl Catalog {
 
     /// Whether only the last value of each key of a topic is kept.
     pub(crate) fn is_compacted(&self, id: TopicId) -> bool {
+        if id.is_internal() {
+            // A claim is over when its time is.
+            return id != TopicId::CLAIMS;
+        }
         let topic = self.topic_name(id).and_then(|name| self.topic(name));
         topic.is_some_and(|topic| topic.policy.compact)
     }
@@ -181,8 +211,7 @@ impl Catalog {
                     let settings = &version.settings;
                     settings.on.contains(topic)
                         || settings.out.iter().any(|grant| grant.topic == *topic)
-                        || (settings.world == logmill_model::World::Consumer
-                            && settings.dlq == *topic)
+                        || (settings.world == World::Consumer && settings.dlq == *topic)
                 })
             })
             .collect()
@@ -192,7 +221,7 @@ impl Catalog {
     pub(crate) fn lanes(&self, deployment: DeploymentId, on: &[TopicName]) -> Vec<LaneId> {
         on.iter()
             .filter_map(|name| self.topic(name))
-            .flat_map(|topic| (0..topic.partitions).map(|index| PartitionId::new(topic.id, index)))
+            .flat_map(|topic| partitions_of(topic))
             .map(|source| LaneId { deployment, source })
             .collect()
     }

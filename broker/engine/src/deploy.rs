@@ -115,6 +115,10 @@ impl Engine {
         let name = &request.name;
         let existing = catalog.deployment(name);
         let id = existing.map_or_else(|| DeploymentId(change.next_place(catalog)), |it| it.id);
+        if PartitionId::claims_of(id).is_none() {
+            // Four billion changes of the catalog ago there was none yet.
+            return Err(Error::DeploymentRefused("the broker has no place for new ones".into()));
+        }
         let version = catalog.version_numbers(name).last().copied().unwrap_or(0) + 1;
         let paused = DeploymentState::Paused { reason: BY_HAND.to_owned() };
         change.catalog.push(CatalogRecord::Deployment(

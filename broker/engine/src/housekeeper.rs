@@ -222,9 +222,7 @@ impl Housekeeper {
 
 fn plan(parts: &Parts, mut cleaner: Cleaner) -> (Cleaner, Option<Job>) {
     let catalog = parts.views.catalog();
-    let is_compacted = |partition: PartitionId| {
-        partition.topic.is_internal() || catalog.is_compacted(partition.topic)
-    };
+    let is_compacted = |partition: PartitionId| catalog.is_compacted(partition.topic);
     let job = cleaner.plan(&Policies {
         now: parts.clock.now(),
         // A snapshot of the views that the cleaner has come behind is not believed; what later

@@ -203,11 +203,7 @@ impl Replayed {
     }
 
     fn end(&mut self, log: &Log, recovered: &Recovered, lost: LostRecords) {
-        for (_, topic) in self.catalog.topics() {
-            for index in 0..topic.partitions {
-                log.expect(PartitionId::new(topic.id, index));
-            }
-        }
+        self.catalog.partitions().for_each(|partition| log.expect(partition));
         // The end of a partition of which all has expired may be told by its start alone.
         for (partition, start) in std::mem::take(&mut self.starts) {
             log.trim(partition, start);

@@ -1,19 +1,21 @@
 //! Retention: moves the starts of partitions up to what their topics' policies keep.
 //!
 //! A pass looks at every topic with a limit, commits the new starts as records of `_segments`, and
-//! the views trim the log when these are durable. A start is never computed again: a restart, or
+//! the views trim the log when these are durable. The claims of a deployment that are older than its
+//! window go in the same way. A start is never computed again: a restart, or
 //! another policy, finds what was decided. **Nothing goes that is younger than the time limit, nor
 //! what a partition needs to have its bytes**; what goes, goes in batches.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use logmill_log::Log;
-use logmill_model::internal::{SegmentsRecord, StartRecord, TopicRecord};
+use logmill_model::internal::{DeploymentRecord, SegmentsRecord, StartRecord, TopicRecord};
 use logmill_model::{
     Append, Commit, CommitClass, Offset, OnFull, PartitionId, Record, RecordBatch, Refusal,
-    Timestamp, TopicId,
+    Timestamp, TopicId, World,
 };
 use tokio::sync::watch;
 
@@ -60,8 +62,9 @@ pub(crate) enum Pass {
 /// What is remembered from pass to pass: nothing that another start would miss.
 #[derive(Debug, Default)]
 pub(crate) struct Retention {
-    /// When the age of a topic's records was looked at, for which retention time.
-    aged: HashMap<TopicId, (Timestamp, u64)>,
+    /// When the age of a topic's records was looked at, for which retention time; by the topic and
+    /// the first of the partitions that this is about.
+    aged: HashMap<PartitionId, (Timestamp, u64)>,
 }
 
 impl Retention {
@@ -94,28 +97,60 @@ impl Retention {
 
     /// The topics that have a limit to look at now.
     fn limited(&mut self, catalog: &Catalog, now: Timestamp) -> Vec<Limited> {
-        self.aged.retain(|topic, _| catalog.topic_name(*topic).is_some());
-        let topics = catalog.topics().map(|(_, topic)| self.of(topic, now));
-        topics.filter(|it| it.cutoff.is_some() || it.bytes.is_some()).collect()
+        let mut limited: Vec<Limited> =
+            catalog.topics().map(|(_, topic)| self.of_topic(topic, now)).collect();
+        for (name, deployment) in catalog.deployments() {
+            let Some(version) = catalog.active_version(name) else { continue };
+            let window_ms = version.settings.idempotency_window_ms;
+            limited.extend(self.of_claims(deployment, window_ms, now));
+        }
+        let is_there: HashSet<PartitionId> = limited.iter().map(Limited::first).collect();
+        self.aged.retain(|first, _| is_there.contains(first));
+        limited.retain(|it| it.cutoff.is_some() || it.bytes.is_some());
+        limited
     }
 
-    fn of(&mut self, topic: &TopicRecord, now: Timestamp) -> Limited {
+    fn of_topic(&mut self, topic: &TopicRecord, now: Timestamp) -> Limited {
         let policy = &topic.policy;
-        let due_ms = |keep_ms: u64| (keep_ms / AGE_CHECKS).min(AGE_CHECK_MS_MAX);
-        let keep_ms = policy.retention_time_ms.filter(|keep_ms| {
-            self.aged.get(&topic.id).is_none_or(|(last, kept_ms)| {
-                kept_ms != keep_ms || last.ms_until(now) >= due_ms(*keep_ms)
-            })
-        });
-        if let Some(keep_ms) = keep_ms {
-            self.aged.insert(topic.id, (now, keep_ms));
-        }
         Limited {
             topic: topic.id,
-            partitions: topic.partitions,
-            cutoff: keep_ms.map(|keep_ms| now.minus_ms(keep_ms)),
+            partitions: 0..topic.partitions,
+            cutoff: self.cutoff(PartitionId::new(topic.id, 0), policy.retention_time_ms, now),
             bytes: policy.retention_bytes.filter(|_| policy.on_full == OnFull::DropOldest),
         }
+    }
+
+    fn of_claims(
+        &mut self,
+        deployment: &DeploymentRecord,
+        window_ms: u64,
+        now: Timestamp,
+    ) -> Option<Limited> {
+        let claims = PartitionId::claims_of(deployment.id)?;
+        let is_one = deployment.world == World::Consumer;
+        is_one.then(|| Limited {
+            topic: claims.topic,
+            partitions: claims.index..claims.index.saturating_add(1),
+            cutoff: self.cutoff(claims, Some(window_ms), now),
+            bytes: None,
+        })
+    }
+
+    /// What is older than this may go, when it is time to look.
+    fn cutoff(
+        &mut self,
+        first: PartitionId,
+        keep_ms: Option<u64>,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let due_ms = |keep_ms: u64| (keep_ms / AGE_CHECKS).min(AGE_CHECK_MS_MAX);
+        let keep_ms = keep_ms.filter(|keep_ms| {
+            self.aged.get(&first).is_none_or(|(last, kept_ms)| {
+                kept_ms != keep_ms || last.ms_until(now) >= due_ms(*keep_ms)
+            })
+        })?;
+        self.aged.insert(first, (now, keep_ms));
+        Some(now.minus_ms(keep_ms))
     }
 }
 
@@ -123,7 +158,7 @@ impl Retention {
 #[derive(Debug)]
 struct Limited {
     topic: TopicId,
-    partitions: u32,
+    partitions: Range<u32>,
     /// What was appended at this time or later.
     cutoff: Option<Timestamp>,
     /// At least so many bytes of each partition.
@@ -133,12 +168,16 @@ struct Limited {
 /// The starts that are to be moved, not more than one commit takes. May wait for the disk.
 fn starts(log: &Log, limited: &[Limited]) -> Vec<(PartitionId, Offset)> {
     let partitions = limited.iter().flat_map(|it| {
-        (0..it.partitions).map(move |index| (it, PartitionId::new(it.topic, index)))
+        it.partitions.clone().map(move |index| (it, PartitionId::new(it.topic, index)))
     });
     partitions.filter_map(|(it, id)| Some((id, it.start(log, id)?))).take(STARTS_MAX).collect()
 }
 
 impl Limited {
+    fn first(&self) -> PartitionId {
+        PartitionId::new(self.topic, self.partitions.start)
+    }
+
     /// Where the partition is to start, when that is not where it starts.
     fn start(&self, log: &Log, partition: PartitionId) -> Option<Offset> {
         let now = log.start_offset(partition);

@@ -80,8 +80,8 @@ impl Views {
         }
         let mut deleted = Vec::new();
         for record in &changes.catalog {
-            if let Some(PartitionChange::Deleted(topic, partitions)) = catalog.apply(record) {
-                deleted.extend((0..partitions).map(|index| PartitionId::new(topic, index)));
+            if let Some(PartitionChange::Deleted(partitions)) = catalog.apply(record) {
+                deleted.extend(partitions);
             }
         }
         self.catalog.store(Arc::new(catalog));

@@ -4,7 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Backoff, Counts, Csn, DeploymentName, DeploymentSettings, Idempotency, LogLevel, ModuleDigest, ModuleLimits, Offset, Order, OutputGrant, Position, SpaceLevel, Timestamp, TopicName, TopicPolicy, Unrouted, World,
+    Backoff, Counts, Csn, DeploymentName, DeploymentSettings, Idempotency, LogLevel, ModuleDigest,
+    ModuleLimits, Offset, Order, OutputGrant, Position, SpaceLevel, Timestamp, TopicName,
+    TopicPolicy, Unrouted, World,
 };
 
 /// A topic.

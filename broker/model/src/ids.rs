@@ -104,6 +104,10 @@ impl TopicId {
     pub const SEGMENTS: Self = Self(3);
     /// `_producers`: who may produce, and how far each has come.
     pub const PRODUCERS: Self = Self(4);
+    /// `_claims`: the idempotency keys that deployments have seen, a partition for each deployment.
+    pub const CLAIMS: Self = Self(5);
+    /// `_state`: what modules remember, a partition for each deployment.
+    pub const STATE: Self = Self(6);
     /// The first id of a user's topic.
     pub const FIRST_USER: u64 = 16;
 
@@ -138,6 +142,18 @@ impl PartitionId {
     pub const SEGMENTS: Self = Self::new(TopicId::SEGMENTS, 0);
     /// The only partition of `_producers`.
     pub const PRODUCERS: Self = Self::new(TopicId::PRODUCERS, 0);
+
+    /// The partition of `_claims` that is a deployment's; None beyond the deployments that can be.
+    #[must_use]
+    pub fn claims_of(deployment: DeploymentId) -> Option<Self> {
+        Some(Self::new(TopicId::CLAIMS, u32::try_from(deployment.0).ok()?))
+    }
+
+    /// The partition of `_state` that is a deployment's; None beyond the deployments that can be.
+    #[must_use]
+    pub fn state_of(deployment: DeploymentId) -> Option<Self> {
+        Some(Self::new(TopicId::STATE, u32::try_from(deployment.0).ok()?))
+    }
 
     /// Partition `index` of `topic`.
     #[must_use]

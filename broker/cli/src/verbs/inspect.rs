@@ -61,12 +61,14 @@ impl Names {
     fn read(storage: &Arc<dyn Storage>) -> Result<Self, Failure> {
         let mut names = Self::default();
         for (id, name) in [
-            (PartitionId::CATALOG, "_catalog"),
-            (PartitionId::CURSORS, "_cursors"),
-            (PartitionId::SEGMENTS, "_segments"),
-            (PartitionId::PRODUCERS, "_producers"),
+            (TopicId::CATALOG, "_catalog"),
+            (TopicId::CURSORS, "_cursors"),
+            (TopicId::SEGMENTS, "_segments"),
+            (TopicId::PRODUCERS, "_producers"),
+            (TopicId::CLAIMS, "_claims"),
+            (TopicId::STATE, "_state"),
         ] {
-            names.0.insert(id.topic, name.to_owned());
+            names.0.insert(id, name.to_owned());
         }
         let records = |it: PlainBatch| it.to_records().collect::<Vec<_>>();
         let mut visit = |entry: DumpedEntry| {

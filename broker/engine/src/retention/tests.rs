@@ -4,8 +4,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use logmill_log::faulty::FaultyStorage;
 use logmill_log::{Settings, StoredBatch};
-use logmill_model::internal::CatalogRecord;
-use logmill_model::{PolicyChange, Record, TopicPolicy};
+use logmill_model::internal::{CatalogRecord, VersionRecord};
+use logmill_model::{
+    Backoff, DeploymentId, DeploymentName, DeploymentSettings, DeploymentState, Idempotency,
+    ModuleDigest, ModuleLimits, Order, PolicyChange, Position, Record, TopicPolicy, Unrouted,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -305,4 +308,65 @@ async fn ages_are_looked_at_now_and_then_and_at_once_when_the_limit_changes() {
     retention.pass(&bench.parts).await.unwrap();
     assert_eq!(bench.ends().0, Offset(2));
     bench.close().await;
+}
+
+/// The records of a consumer that remembers claims for this long.
+fn consumer(window_ms: u64) -> [Record; 2] {
+    let name: DeploymentName = "c".parse().unwrap();
+    let topic = "t".parse().unwrap();
+    let settings = DeploymentSettings {
+        world: World::Consumer,
+        on: vec![topic],
+        out: Vec::new(),
+        config: Vec::new(),
+        from: Position::Latest,
+        max_attempts: 5,
+        backoff: Backoff::default(),
+        dlq: "c.dlq".parse().unwrap(),
+        order: Order::default(),
+        max_parked: DeploymentSettings::MAX_PARKED,
+        idempotency: Idempotency::Key,
+        idempotency_window_ms: window_ms,
+        unrouted: Unrouted::Keep,
+    };
+    let (digest, created_ts) = (ModuleDigest([7; 32]), Timestamp(0));
+    let deployment = DeploymentRecord {
+        id: DeploymentId(3),
+        world: World::Consumer,
+        active_version: 1,
+        state: DeploymentState::Running,
+        limits: ModuleLimits::default(),
+    };
+    let version = VersionRecord { digest, settings, created_ts };
+    [
+        CatalogRecord::Deployment(name.clone(), Some(deployment)).encode(),
+        CatalogRecord::Version(name, 1, Some(version)).encode(),
+    ]
+}
+
+#[test]
+fn claims_that_are_older_than_their_window_go_and_stay_gone() {
+    run(async {
+        let (storage, hands) = (FaultyStorage::new(), Hands::new());
+        let claims = PartitionId::claims_of(DeploymentId(3)).unwrap();
+        let bench = Bench::open(&storage, &hands);
+        bench.append(PartitionId::CATALOG, &consumer(10_000)).await;
+        for _ in 0..10 {
+            bench.append(claims, &[Record::default(), Record::default()]).await;
+            hands.pass(1_000);
+        }
+        let start = |bench: &Bench| bench.parts.log.start_offset(claims);
+        bench.pass().await;
+        assert_eq!(start(&bench), Offset(0), "the oldest is just as old as the window");
+        hands.pass(3_000);
+        bench.pass().await;
+        assert_eq!(start(&bench), Offset(6));
+        bench.append(PartitionId::CATALOG, &consumer(5_000)).await;
+        bench.pass().await;
+        assert_eq!(start(&bench), Offset(16), "a shorter window counts at once");
+        bench.close().await;
+        let bench = Bench::open(&storage, &hands);
+        assert_eq!((start(&bench), bench.parts.log.end_offset(claims)), (Offset(16), Offset(20)));
+        bench.close().await;
+    });
 }

@@ -9,7 +9,7 @@ use logmill_log::NewEntry;
 use logmill_model::internal::{CatalogRecord, CursorsRecord, ProducersRecord, SegmentsRecord};
 use logmill_model::{
     Append, Commit, Csn, DuplicateRecord, Error, LaneId, Offset, PartitionId, Precondition,
-    RecordBatch, Refusal, Timestamp, limits,
+    RecordBatch, Refusal, Timestamp, TopicId, limits,
 };
 
 use super::keys::Keys;
@@ -35,8 +35,10 @@ impl Changes {
         partition: PartitionId,
         batch: &RecordBatch,
     ) -> Result<(), Error> {
-        // The one thread that all commits pass does not walk through users' records.
-        if !partition.topic.is_internal() {
+        // The one thread that all commits pass does not walk through users' records, nor through what
+        // is only for their lanes to read.
+        let is_theirs = matches!(partition.topic, TopicId::CLAIMS | TopicId::STATE);
+        if !partition.topic.is_internal() || is_theirs {
             return Ok(());
         }
         let compressed = || {
@@ -275,17 +277,20 @@ impl Judge {
                 self.keys.expire(topic.id, None, self.last_time);
             }
             match self.catalog.apply(record) {
-                Some(PartitionChange::Created(topic, partitions)) => {
-                    for index in 0..partitions {
-                        self.ends.entry(PartitionId::new(topic, index)).or_default();
+                Some(PartitionChange::Created(partitions)) => {
+                    for partition in partitions {
+                        self.ends.entry(partition).or_default();
                     }
                 }
-                Some(PartitionChange::Deleted(topic, partitions)) => {
-                    for index in 0..partitions {
-                        self.ends.remove(&PartitionId::new(topic, index));
+                Some(PartitionChange::Deleted(partitions)) => {
+                    for partition in &partitions {
+                        self.ends.remove(partition);
                     }
-                    self.producers.forget_topic(topic);
-                    self.keys.expire(topic, None, self.last_time);
+                    // They are all of one topic, or a deployment's own, where no producer appends.
+                    if let Some(first) = partitions.first() {
+                        self.producers.forget_topic(first.topic);
+                        self.keys.expire(first.topic, None, self.last_time);
+                    }
                 }
                 None => {}
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use logmill_model::internal::{AcceptedRange, AcceptedRecord, CatalogRecord, SegmentsRecord};
-use logmill_model::{Compression, Csn, Envelope, Offset, PartitionId, Record, RecordBatch};
+use logmill_model::{Compression, Csn, Envelope, Offset, PartitionId, Record, RecordBatch, World};
 
 use super::{own, verify};
 use crate::file_name::index_path;
@@ -75,12 +75,18 @@ fn expect_all(log: &Log) -> Result<(), Error> {
             log.accept(&path, position, &lost);
         }
     })?;
-    read_records(log, PartitionId::CATALOG, &mut |record| {
-        if let Ok(CatalogRecord::Topic(_, Some(topic))) =
-            CatalogRecord::decode(record.key, record.value)
-        {
-            (0..topic.partitions).for_each(|index| log.expect(PartitionId::new(topic.id, index)));
+    read_records(log, PartitionId::CATALOG, &mut |record| match CatalogRecord::decode(
+        record.key,
+        record.value,
+    ) {
+        Ok(CatalogRecord::Topic(_, Some(topic))) => {
+            (0..topic.partitions).for_each(|index| log.expect(PartitionId::new(topic.id, index)))
         }
+        Ok(CatalogRecord::Deployment(_, Some(it))) if it.world == World::Consumer => {
+            let memory = [PartitionId::claims_of(it.id), PartitionId::state_of(it.id)];
+            memory.into_iter().flatten().for_each(|partition| log.expect(partition));
+        }
+        _ => {}
     })
 }
 

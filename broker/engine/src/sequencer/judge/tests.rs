@@ -1,7 +1,9 @@
 //! The order of commits, their preconditions, and what a refusal leaves behind: nothing.
 
-use logmill_model::internal::{CursorRecord, TopicRecord};
-use logmill_model::{Compression, Counts, DeploymentId, Record, TopicId};
+use logmill_model::internal::{CursorRecord, DeploymentRecord, TopicRecord};
+use logmill_model::{
+    Compression, Counts, DeploymentId, DeploymentState, ModuleLimits, Record, TopicId, World,
+};
 
 use super::*;
 
@@ -234,4 +236,37 @@ fn a_start_alone_proves_how_far_a_partition_came() {
     judge.apply(&changes);
     let next = judge.judge(to(partition(16, 1), 1), NOW).unwrap();
     assert_eq!(next.entry.appends[0].envelope.base_offset, Offset(700));
+}
+
+fn deployment(name: &str, id: u64, world: World, there: bool) -> Commit {
+    let record = DeploymentRecord {
+        id: DeploymentId(id),
+        world,
+        active_version: 1,
+        state: DeploymentState::Running,
+        limits: ModuleLimits::default(),
+    };
+    catalog(&[CatalogRecord::Deployment(name.parse().unwrap(), there.then_some(record))])
+}
+
+#[test]
+fn what_a_consumer_remembers_has_its_place_as_long_as_the_deployment() {
+    let mut judge = Judge::default();
+    let memory = [PartitionId::claims_of, PartitionId::state_of].map(|of| of(DeploymentId(9)));
+    let memory = memory.map(Option::unwrap);
+    let mut refused = |commit| judge.judge(commit, NOW).is_err();
+    assert!(memory.iter().all(|it| refused(to(*it, 1))), "there is no deployment yet");
+    assert!(!refused(deployment("a", 9, World::Consumer, true)));
+    assert!(memory.iter().all(|it| !refused(to(*it, 1))));
+    // A new version of it changes nothing.
+    assert!(!refused(deployment("a", 9, World::Consumer, true)));
+    assert!(memory.iter().all(|it| !refused(to(*it, 1))));
+    assert!(!refused(deployment("a", 9, World::Consumer, false)));
+    assert!(memory.iter().all(|it| refused(to(*it, 1))), "the deployment is deleted");
+    // A later one of the name has places of its own, and only consumers have some.
+    assert!(!refused(deployment("a", 10, World::Consumer, true)));
+    assert!(memory.iter().all(|it| refused(to(*it, 1))));
+    assert!(!refused(deployment("r", 11, World::Router, true)));
+    assert!(refused(to(PartitionId::claims_of(DeploymentId(11)).unwrap(), 1)));
+    assert_eq!(PartitionId::claims_of(DeploymentId(1 << 32)), None);
 }
