@@ -92,7 +92,9 @@ impl Housekeeper {
         let keeper = self.clone();
         tokio::spawn(async move {
             let mut hands = Some(cleaner);
+            let mut policies = keeper.parts.policies.subscribe();
             while let Some(cleaner) = hands.take() {
+                policies.mark_unchanged();
                 let (turn, cleaner) = keeper.turn(cleaner).await;
                 let wait = match turn {
                     Turn::Done => Duration::ZERO,
@@ -103,6 +105,8 @@ impl Housekeeper {
                 tokio::select! {
                     biased;
                     _ = stop.wait_for(|stop| *stop) => return,
+                    // An error: it is its own engine that has them.
+                    _ = policies.changed(), if matches!(turn, Turn::Idle) => {}
                     () = keeper.wait(wait, cleaner.as_ref(), matches!(turn, Turn::Idle)) => {}
                 }
                 hands = cleaner;

@@ -10,7 +10,7 @@ use logmill_model::{
     Append, Commit, CommitClass, Committed, Offset, Outcome, PartitionId, Precondition, Record,
     RecordBatch, Refusal, SpaceLevel,
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use crate::Error;
 use crate::catalog::Catalog;
@@ -32,7 +32,7 @@ pub(crate) struct Parts {
     /// Who stands still, since internal records are lost.
     pub(crate) suspects: Suspects,
     /// Told when a policy has changed.
-    pub(crate) policies: Notify,
+    pub(crate) policies: watch::Sender<()>,
     /// How much room the disk has, as the journal last told it.
     space: watch::Receiver<SpaceLevel>,
     /// One catalog change at a time: they are conditional on one another.
@@ -94,7 +94,7 @@ impl Parts {
             pool,
             clock,
             suspects,
-            policies: Notify::new(),
+            policies: watch::Sender::new(()),
             space,
             catalog_changes: tokio::sync::Mutex::default(),
         });

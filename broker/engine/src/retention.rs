@@ -31,7 +31,9 @@ const AGE_CHECKS: u64 = 20;
 /// Keeps to the policies until it is told to stop.
 pub(crate) async fn run(parts: Arc<Parts>, interval: Duration, mut stop: watch::Receiver<bool>) {
     let mut retention = Retention::default();
+    let mut policies = parts.policies.subscribe();
     loop {
+        policies.mark_unchanged();
         let wait = match retention.pass(&parts).await {
             Ok(Pass::Whole) => interval,
             Ok(Pass::Part) => Duration::ZERO,
@@ -43,8 +45,8 @@ pub(crate) async fn run(parts: Arc<Parts>, interval: Duration, mut stop: watch::
         };
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            () = parts.policies.notified() => {}
             // An error is an engine that is gone.
+            _ = policies.changed() => {}
             _ = stop.wait_for(|stop| *stop) => return,
         }
     }

@@ -64,7 +64,7 @@ impl Engine {
                 Ok((change, ()))
             })
             .await?;
-        self.parts().policies.notify_one();
+        self.parts().policies.send_replace(());
         self.topic(name)
     }
 

@@ -11,7 +11,7 @@ use logmill_engine::clock::Clock;
 use logmill_engine::{CleanerStats, Engine, Options, Subscribe};
 use logmill_log::Settings;
 use logmill_log::faulty::FaultyStorage;
-use logmill_model::{Offset, Position, Record, RecordBatch, TopicName, TopicPolicy};
+use logmill_model::{Offset, PolicyChange, Position, Record, RecordBatch, TopicName, TopicPolicy};
 use tempfile::TempDir;
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -121,6 +121,24 @@ async fn a_compacted_topic_shrinks_by_itself_and_keeps_its_last_values() {
     let again = open(&storage, &modules).await;
     assert_eq!(read(&again).await, (state, records));
     again.shutdown().await.unwrap();
+}
+
+/// Nothing is produced after it, and no file is sealed: the policy alone is news.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_is_compacted_as_soon_as_its_policy_says_so() {
+    let (storage, modules) = (FaultyStorage::new(), tempfile::tempdir().unwrap());
+    let engine = open(&storage, &modules).await;
+    create(&engine, &topic(), false).await;
+    produce(&engine, &topic(), 0..400).await;
+    // It has looked at all sealed files when it is quiet for long.
+    let mut stats = engine.watch_cleaner();
+    while tokio::time::timeout(Duration::from_secs(1), stats.changed()).await.is_ok() {}
+    assert_eq!(stats.borrow().files_removed, 0, "all of it is needed");
+    let compact = PolicyChange { compact: Some(true), ..PolicyChange::default() };
+    engine.alter_topic(&topic(), &compact).await.unwrap();
+    wait(&engine, |stats| stats.segments > 0 && stats.bytes_won > 100_000).await;
+    assert_eq!(read(&engine).await.0, expected(400));
+    engine.shutdown().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
