@@ -1,7 +1,6 @@
 //! The real process, killed with `kill -9` at random moments under load, again and again.
 //!
-//! `LOGMILL_SOAK=600` goes on for ten minutes; `LOGMILL_SEED` has a run again, as far as the
-//! machine lets it.
+//! `LOGMILL_SEED` has a run again, as far as the machine lets it.
 #![expect(
     clippy::panic,
     clippy::unwrap_used,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use logmill_tests::ledger::{self, Ledger};
 use logmill_tests::mortal_storage::LAST_WORDS;
-use logmill_tests::{Broker, Chance, CountFrom, DataDir, DieAt, Setup, Step, record};
+use logmill_tests::{Broker, Chance, CountFrom, DataDir, DieAt, Setup, Step, record, rounds};
 
 use crate::PROGRAM;
 
@@ -25,7 +25,7 @@ pub(crate) struct Sweep<'a> {
     pub(crate) path: &'static str,
     /// When they begin to count.
     pub(crate) from: CountFrom,
-    /// How many steps lie between two kills, if the test may not take its time.
+    /// How many steps lie between two kills.
     pub(crate) every: u64,
 }
 
@@ -38,15 +38,27 @@ pub(crate) enum Died {
 
 impl Sweep<'_> {
     /// Kills brokers until one has acted without getting to the step; `check` gets what each left.
-    /// Returns how many were killed, and at how many steps there are.
+    /// Returns at how many steps there are.
     pub(crate) async fn run(
         &self,
         mut act: impl AsyncFnMut(&Broker),
         mut check: impl AsyncFnMut(DataDir, Died),
-    ) -> (u64, u64) {
-        let mut chance = Chance::new();
-        let every = if std::env::var_os("LOGMILL_SOAK").is_some() { 1 } else { self.every };
-        let (mut killed, mut nth) = (0, chance.between(1, every));
+    ) -> u64 {
+        let (mut chance, mut steps) = (Chance::new(), 0);
+        // Each sweep begins at a step of its own.
+        for _ in rounds(1) {
+            steps = self.once(&mut chance, &mut act, &mut check).await;
+        }
+        steps
+    }
+
+    async fn once(
+        &self,
+        chance: &mut Chance,
+        act: &mut impl AsyncFnMut(&Broker),
+        check: &mut impl AsyncFnMut(DataDir, Died),
+    ) -> u64 {
+        let mut nth = chance.between(1, self.every);
         loop {
             let data = self.data.copy();
             let step = if chance.once_in(2) { Step::AnyTorn } else { Step::Any };
@@ -60,14 +72,13 @@ impl Sweep<'_> {
                 Ok(broker) => {
                     act(&broker).await;
                     if !broker.kill_or_killed().await {
-                        return (killed, nth - 1);
+                        return nth - 1;
                     }
                     Died::WhileActing
                 }
             };
-            killed += 1;
             check(data, died).await;
-            nth += every;
+            nth += self.every;
         }
     }
 

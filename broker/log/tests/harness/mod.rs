@@ -25,11 +25,13 @@ use logmill_model::{Csn, Envelope, Offset, PartitionId, Record, RecordBatch, Tim
 const PARTITIONS: u32 = 5;
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// The seeds of a run: this many, or as many times more as the variable `LOGMILL_SOAK` says, each
-/// time the same ones.
-pub(crate) fn seeds(count: u64) -> std::ops::Range<u64> {
-    let soak = std::env::var("LOGMILL_SOAK").ok().and_then(|times| times.parse().ok());
-    0..count * soak.unwrap_or(1_u64)
+/// The seeds of a run: at least this many, and as many as fit into `LOGMILL_SOAK` seconds when that
+/// is set; always the same ones.
+pub(crate) fn seeds(least: u64) -> impl Iterator<Item = u64> {
+    let seconds = std::env::var("LOGMILL_SOAK")
+        .map_or(0, |seconds| seconds.parse().expect("LOGMILL_SOAK is a number of seconds"));
+    let end = Instant::now() + Duration::from_secs(seconds);
+    (0..).take_while(move |seed| *seed < least || Instant::now() < end)
 }
 
 /// Waits until something that other threads do has happened.

@@ -75,13 +75,13 @@ fn cut_recovery(
 /// All cuts of all recoveries; the first complaint ends it.
 pub(crate) fn cut_all_recoveries(prepare: &dyn Fn(&FaultyStorage)) -> Result<u64, String> {
     let mut cuts = 0;
-    for stops in [
-        [Stop::Process, Stop::Process],
-        [Stop::Process, Stop::Power],
-        [Stop::Power, Stop::Process],
-        [Stop::Power, Stop::Power],
-    ] {
-        for seed in seeds(SEEDS) {
+    for seed in seeds(SEEDS) {
+        for stops in [
+            [Stop::Process, Stop::Process],
+            [Stop::Process, Stop::Power],
+            [Stop::Power, Stop::Process],
+            [Stop::Power, Stop::Power],
+        ] {
             for nth in 1.. {
                 let cut = cut_recovery(seed, nth, stops, prepare)
                     .map_err(|what| format!("{stops:?}, seed {seed}, step {nth}: {what}"))?;
