@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use logmill_tests::Broker;
+use logmill_tests::{Broker, Setup, until};
 use serde_json::Value;
 
 use crate::PROGRAM;
@@ -72,4 +72,30 @@ async fn a_rotten_byte_costs_its_batch_and_can_be_accepted() {
     assert_eq!(values, [true; 3], "{}", read.stdout);
     let status: Value = broker.logmill(&["status", "-o", "json"]).await.json_line();
     assert_eq!(status["corrupt"], Value::Null);
+}
+
+#[tokio::test]
+async fn the_scrubber_finds_what_nobody_reads_unless_it_is_switched_off() {
+    let broker = Broker::start(PROGRAM).await;
+    broker.create_topic("t", 1).await;
+    for value in ["first", "this one rots", "last"] {
+        broker.logmill(&["produce", "t", value]).await.ok();
+    }
+    let (_, _, data) = broker.terminate().await;
+    rot(data.path(), b"this one rots");
+    let corrupt = async |broker: &Broker| -> Value {
+        let status: Value = broker.logmill(&["status", "-o", "json"]).await.ok().json_line();
+        status["corrupt"].clone()
+    };
+    let config = Some("scrub_bytes_per_second = 0".to_owned());
+    let broker = Broker::start_with(PROGRAM, Setup { config, ..Setup::on(&data) }).await;
+    assert_eq!(corrupt(&broker).await, Value::Null);
+    broker.terminate().await;
+    let broker = Broker::start_on(PROGRAM, &data).await;
+    let found = until("the scrubber finds it", async || {
+        let found = corrupt(&broker).await;
+        (found != Value::Null).then_some(found)
+    })
+    .await;
+    assert_eq!(found[0]["lost"][0]["from"], 1, "{found}");
 }

@@ -83,6 +83,7 @@ pub(crate) async fn start(
         reserve_bytes: settings.reserve_bytes(),
         segment_bytes: settings.segment_bytes(),
         cleaner_bytes_per_second: settings.cleaner_bytes_per_second(),
+        scrub_bytes_per_second: settings.scrub_bytes_per_second(),
         ..logmill_log::Settings::default()
     };
     let storage = DiskStorage::open(&data_dir)

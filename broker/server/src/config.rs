@@ -4,30 +4,19 @@
 //! variables (`LOGMILL_` and the key in capitals) and flags. [`Config`] is that data as it was
 //! given; [`Settings`] is what the server works from and can't be built wrong.
 
+mod environment;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use figment::Figment;
 use figment::providers::{Format, Serialized, Toml};
-use figment::value::{Dict, Map, Value};
-use figment::{Figment, Metadata, Profile, Provider};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, limits};
-
-/// The prefix of environment variables that are settings.
-const PREFIX: &str = "LOGMILL_";
-/// Variables with that prefix which belong to the command line, not to the server.
-const NOT_SETTINGS: [&str; 7] = [
-    "LOGMILL_CONNECT",
-    "LOGMILL_FINGERPRINT",
-    "LOGMILL_LOG",
-    "LOGMILL_NO_INSTALL",
-    "LOGMILL_SEED",
-    "LOGMILL_SOAK",
-    "LOGMILL_TOKEN",
-];
+use environment::Environment;
 
 /// All settings of the server, as they are written in its TOML file. Relative paths are taken from
 /// the directory that the server is started in.
@@ -87,6 +76,11 @@ pub struct Config {
     /// 1 MiB. Default 64 MiB. It goes faster the further it is behind. Less leaves more of the disk to
     /// producers and readers, and more of it taken by what nobody needs.
     pub cleaner_bytes_per_second: ByteSize,
+    /// How much of the files that are full is read in a second to find what is corrupt before
+    /// somebody needs it, such as `8MiB`; 0 is nothing, else at least 64 KiB. Default 8 MiB. All of
+    /// them are read, then it waits an hour. Less leaves more of the disk to producers and readers,
+    /// and rot unfound for longer.
+    pub scrub_bytes_per_second: ByteSize,
 }
 
 /// What flags say; what is None was not said.
@@ -123,6 +117,7 @@ pub struct Settings {
     reserve_bytes: u64,
     segment_bytes: u64,
     cleaner_bytes_per_second: u64,
+    scrub_bytes_per_second: u64,
 }
 
 /// Where the certificate comes from.
@@ -213,6 +208,10 @@ impl Settings {
         ] {
             check_range(key, value, range)?;
         }
+        let scrub = config.scrub_bytes_per_second;
+        if scrub.as_u64() > 0 {
+            check_range("scrub_bytes_per_second", scrub, limits::SCRUBBER_PACE)?;
+        }
         Ok(Self {
             data: config.data,
             listen: config.listen,
@@ -228,6 +227,7 @@ impl Settings {
             reserve_bytes: config.reserve_bytes.as_u64(),
             segment_bytes: config.segment_bytes.as_u64(),
             cleaner_bytes_per_second: config.cleaner_bytes_per_second.as_u64(),
+            scrub_bytes_per_second: scrub.as_u64(),
         })
     }
 
@@ -272,6 +272,12 @@ impl Settings {
     pub fn cleaner_bytes_per_second(&self) -> u64 {
         self.cleaner_bytes_per_second
     }
+
+    /// How much of the sealed files is read in a second to find what is corrupt; 0 is nothing.
+    #[must_use]
+    pub fn scrub_bytes_per_second(&self) -> u64 {
+        self.scrub_bytes_per_second
+    }
 }
 
 fn check_range(
@@ -303,6 +309,7 @@ impl Config {
             reserve_bytes,
             segment_bytes,
             cleaner_bytes_per_second,
+            scrub_bytes_per_second,
         } = Defaults::default();
         Self {
             data,
@@ -319,6 +326,7 @@ impl Config {
             reserve_bytes,
             segment_bytes,
             cleaner_bytes_per_second,
+            scrub_bytes_per_second,
         }
     }
 }
@@ -336,6 +344,7 @@ struct Defaults {
     reserve_bytes: ByteSize,
     segment_bytes: ByteSize,
     cleaner_bytes_per_second: ByteSize,
+    scrub_bytes_per_second: ByteSize,
 }
 
 impl Default for Defaults {
@@ -351,35 +360,8 @@ impl Default for Defaults {
             reserve_bytes: ByteSize::mib(128),
             segment_bytes: ByteSize::mib(512),
             cleaner_bytes_per_second: ByteSize::mib(64),
+            scrub_bytes_per_second: ByteSize::mib(8),
         }
-    }
-}
-
-/// Environment variables as settings. Figment's own reads those of the process, which a test
-/// could not own.
-struct Environment(Dict);
-
-impl Environment {
-    fn of(variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        let settings = variables
-            .into_iter()
-            .filter(|(name, _)| !NOT_SETTINGS.contains(&name.as_str()))
-            .filter_map(|(name, value)| {
-                let key = name.strip_prefix(PREFIX)?.to_ascii_lowercase();
-                Some((key, value.parse::<Value>().unwrap_or_else(|never| match never {})))
-            });
-        Self(settings.collect())
-    }
-}
-
-impl Provider for Environment {
-    fn metadata(&self) -> Metadata {
-        Metadata::named("environment variable")
-            .interpolater(|_, keys| format!("{PREFIX}{}", keys.join("_").to_ascii_uppercase()))
-    }
-
-    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        Ok(Profile::Default.collect(self.0.clone()))
     }
 }
 

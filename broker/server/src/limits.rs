@@ -14,6 +14,8 @@ pub(crate) const RESERVE_BYTES: (ByteSize, ByteSize) = (ByteSize::mib(64), ByteS
 pub(crate) const SEGMENT_BYTES: (ByteSize, ByteSize) = (ByteSize::mib(1), ByteSize::gib(1));
 /// The least and the most that the cleaner may read and write in a second.
 pub(crate) const CLEANER_PACE: (ByteSize, ByteSize) = (ByteSize::mib(1), ByteSize::tib(1));
+/// The least and the most that the scrubber may read in a second, when it reads at all.
+pub(crate) const SCRUBBER_PACE: (ByteSize, ByteSize) = (ByteSize::kib(64), ByteSize::tib(1));
 
 /// From the first packet to an accepted hello. Who has not said hello by then is a stranger who
 /// holds a place.

@@ -22,11 +22,11 @@ const OF_COMMANDS: [&str; 2] = ["LOGMILL_TOKEN", "LOGMILL_FINGERPRINT"];
 /// Settings come from the file of --config (TOML), then from variables (LOGMILL_ and the key in
 /// capitals), then from flags: data, listen, http, create_topics, tls_cert, tls_key, token_file,
 /// connections_max, network_memory, retention_interval_ms, journal_file_bytes, reserve_bytes,
-/// segment_bytes, cleaner_bytes_per_second. A broker takes three times journal_file_bytes (128MiB)
-/// of the disk at least; when less than journal_file_bytes and reserve_bytes (128MiB) together is
-/// free, it takes no records until there is space. Beyond loopback, tls_cert, tls_key and
-/// token_file must be given. LOGMILL_LOG says how much is logged, as in info or
-/// logmill_engine=debug.
+/// segment_bytes, cleaner_bytes_per_second, scrub_bytes_per_second. A broker takes three times
+/// journal_file_bytes (128MiB) of the disk at least; when less than journal_file_bytes and
+/// reserve_bytes (128MiB) together is free, it takes no records until there is space. Beyond
+/// loopback, tls_cert, tls_key and token_file must be given. LOGMILL_LOG says how much is logged,
+/// as in info or logmill_engine=debug.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  logmill serve --data /var/lib/logmill")]
 pub(crate) struct Args {

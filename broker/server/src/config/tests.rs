@@ -1,5 +1,6 @@
 //! Tables of settings: what wins, what is refused, and what the refusal names.
 
+use super::environment::NOT_SETTINGS;
 use super::*;
 
 fn environment(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -30,6 +31,7 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!((settings.journal_file_bytes(), settings.reserve_bytes()), (128 << 20, 128 << 20));
     assert_eq!(settings.segment_bytes(), 512 << 20);
     assert_eq!(settings.cleaner_bytes_per_second(), 64 << 20);
+    assert_eq!(settings.scrub_bytes_per_second(), 8 << 20);
     assert_eq!((settings.certificate, settings.tokens), (Certificate::Made, Tokens::Made));
 }
 
@@ -85,12 +87,25 @@ fn what_is_wrong_is_named_with_its_place() {
             &["journal_file_bytes", "1.0 GiB or less"],
         ),
         ("data = \"d\"\nreserve_bytes = \"1MiB\"", &[], &["reserve_bytes", "64.0 MiB or more"]),
+        (
+            "data = \"d\"\nscrub_bytes_per_second = \"1KiB\"",
+            &[],
+            &["scrub_bytes_per_second", "64.0 KiB or more"],
+        ),
         ("data = \"d\"\nnetwork_memory = \"1MiB\"", &[], &["network_memory", "256.0 MiB"]),
     ] {
         let text = load(toml, variables, &Flags::default()).unwrap_err();
         for part in says {
             assert!(text.to_lowercase().contains(&part.to_lowercase()), "{part} not in: {text}");
         }
+    }
+}
+
+#[test]
+fn the_scrubber_can_be_switched_off_and_paced() {
+    for (value, bytes) in [("0", 0), ("64KiB", 64 << 10), ("1GiB", 1 << 30)] {
+        let settings = local(&format!("scrub_bytes_per_second = \"{value}\"")).unwrap();
+        assert_eq!(settings.scrub_bytes_per_second(), bytes);
     }
 }
 
