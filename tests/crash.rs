@@ -8,6 +8,7 @@
 )]
 
 mod crash {
+    mod cleaning;
     mod consumers;
     mod idempotent;
     mod producers;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use logmill_client::{ConsumedRecord, Counts, World};
-use logmill_tests::{Broker, Chance, DataDir, guest, read_all, rounds, text};
+use logmill_tests::{Broker, Chance, DataDir, Setup, guest, read_all, rounds, text};
 
 use crate::PROGRAM;
 
@@ -40,7 +40,7 @@ async fn each_input_has_exactly_one_outcome_and_exactly_its_attempts() {
     for round in rounds(12) {
         if chance.once_in(4) {
             let moment = chance.time_up_to(Duration::from_millis(60));
-            Broker::start_and_kill(PROGRAM, &data, moment).await;
+            Broker::start_and_kill(PROGRAM, Setup::on(&data), moment).await;
         }
         let broker = Broker::start_on(PROGRAM, &data).await;
         if round == 0 {

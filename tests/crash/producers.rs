@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use logmill_client::Client;
 use logmill_tests::ledger::{self, Ledger};
-use logmill_tests::{Broker, Chance, DataDir, rounds};
+use logmill_tests::{Broker, Chance, DataDir, Setup, rounds};
 use tokio::task::JoinSet;
 
 use crate::PROGRAM;
 
-const TOPIC: &str = "t";
+pub(crate) const TOPIC: &str = "t";
 const PRODUCERS: u64 = 4;
-const PARTITIONS: u32 = 3;
+pub(crate) const PARTITIONS: u32 = 3;
 /// The first batch number of a round: more than a producer sends in one.
 const ROUND: u64 = 1 << 20;
 
@@ -25,7 +25,7 @@ async fn acked_batches_are_there_once_and_unaltered_and_cut_off_ones_whole_or_no
     for round in rounds(20) {
         if chance.once_in(3) {
             let moment = chance.time_up_to(Duration::from_millis(60));
-            Broker::start_and_kill(PROGRAM, &data, moment).await;
+            Broker::start_and_kill(PROGRAM, Setup::on(&data), moment).await;
             killed_while_starting += 1;
         }
         let broker = Broker::start_on(PROGRAM, &data).await;
@@ -47,14 +47,14 @@ async fn acked_batches_are_there_once_and_unaltered_and_cut_off_ones_whole_or_no
 }
 
 /// Producers at work.
-struct Load {
+pub(crate) struct Load {
     clients: Vec<Client>,
     producers: JoinSet<std::collections::HashMap<ledger::BatchId, ledger::Sent>>,
     acked: Arc<AtomicU64>,
 }
 
 impl Load {
-    async fn start(broker: &Broker, round: u64, chance: &mut Chance) -> Self {
+    pub(crate) async fn start(broker: &Broker, round: u64, chance: &mut Chance) -> Self {
         let (mut clients, mut producers) = (Vec::new(), JoinSet::new());
         let acked = Arc::new(AtomicU64::new(0));
         for id in 0..PRODUCERS {
@@ -70,7 +70,7 @@ impl Load {
     }
 
     /// Waits until so many batches are acked, and then some time more.
-    async fn until(&self, batches: u64, and_then: Duration) {
+    pub(crate) async fn until(&self, batches: u64, and_then: Duration) {
         logmill_tests::until("some batches are acked", async || {
             (self.acked.load(Ordering::Relaxed) >= batches).then_some(())
         })
@@ -80,7 +80,7 @@ impl Load {
     }
 
     /// Takes down what the producers know, now that their broker is gone.
-    async fn end(mut self, ledger: &mut Ledger) {
+    pub(crate) async fn end(mut self, ledger: &mut Ledger) {
         for client in self.clients {
             // Else a client waits for answers until its connection has been idle for long.
             client.close().await;

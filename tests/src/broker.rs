@@ -124,8 +124,8 @@ impl Broker {
     ///
     /// # Panics
     /// When it can't be started.
-    pub async fn start_and_kill(program: Program, data: &DataDir, after: Duration) {
-        let mut child = Self::spawn(program, &Setup::on(data));
+    pub async fn start_and_kill(program: Program, setup: Setup, after: Duration) {
+        let mut child = Self::spawn(program, &setup);
         // It does not end by itself: this is how long it lives.
         let _ = tokio::time::timeout(after, child.wait()).await;
         child.kill().await.unwrap();
