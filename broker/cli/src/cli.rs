@@ -202,7 +202,6 @@ mod tests {
         for line in [
             "logmill group ls",
             "logmill replay ls",
-            "logmill topic create t --dedupe-window 1d",
             "logmill consume t --group g",
             "logmill module versions m",
             "logmill module deploy m m.wasm --on t --idempotency key",

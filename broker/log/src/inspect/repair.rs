@@ -22,7 +22,7 @@ const READ_BYTES: usize = 1024 * 1024;
 /// accepted before is left out.
 ///
 /// # Errors
-/// [`Error::Locked`] while a broker has the directory; what [`open`] refuses to start on, such as
+/// [`Error::Locked`] while a broker has the directory; what [`open`](crate::open) refuses to start on, such as
 /// a missing file; [`Error::Io`], [`Error::Sync`].
 pub fn accept_losses(storage: &Arc<dyn Storage>) -> Result<Vec<Hole>, Error> {
     let mut damaged = BTreeSet::new();
