@@ -41,6 +41,7 @@ pub(crate) fn replay(
     storage: Arc<dyn Storage>,
     settings: Settings,
 ) -> Result<(Opened, Replayed), Error> {
+    snapshot::require_journal(&*storage)?;
     let opened = logmill_log::open(Arc::clone(&storage), settings)?;
     let log = &opened.log;
     INTERNAL.iter().for_each(|partition| log.expect(*partition));

@@ -34,6 +34,15 @@ const NEW_FILE: &str = "views/state.new";
 /// A snapshot that is larger than this is not read: something is wrong with it.
 const BYTES_MAX: u64 = 1 << 30;
 
+/// Refuses a directory that has a snapshot and no journal: half of it was copied.
+pub(crate) fn require_journal(storage: &dyn Storage) -> Result<(), Error> {
+    match storage.open(FILE) {
+        Ok(_) => Ok(logmill_log::require_journal(storage, FILE)?),
+        // What is wrong with it matters to nobody.
+        Err(_) => Ok(()),
+    }
+}
+
 /// The snapshot of a log that was just opened, if there is one to be believed.
 pub(crate) fn load(storage: &dyn Storage, log: &Log, cluster: ClusterId) -> Option<Snapshot> {
     let bytes = match read(storage) {

@@ -129,6 +129,14 @@ pub enum Error {
         /// The last one.
         last: Csn,
     },
+    /// There is no journal, but what only a broker with a journal leaves. Nothing was changed on disk.
+    #[error(
+        "no journal file is there, but {found} is: the data directory is not whole; restore it from a backup"
+    )]
+    JournalMissing {
+        /// What is there.
+        found: String,
+    },
     /// The directory is a backup that was not finished. Nothing was changed on disk.
     #[error(
         "{place} holds a backup that is not whole; run `logmill backup` to it again, or use another backup"
@@ -189,6 +197,8 @@ fn advice(source: &io::Error) -> &'static str {
         _ if is_full(source) => "; free some space and start again",
         io::ErrorKind::PermissionDenied => "; give the broker's user access to it",
         io::ErrorKind::ReadOnlyFilesystem => "; mount it writable or use another data directory",
+        io::ErrorKind::NotADirectory => "; a file is where a folder should be: move it elsewhere",
+        io::ErrorKind::IsADirectory => "; a folder is where a file should be: move it elsewhere",
         _ => "",
     }
 }

@@ -56,7 +56,7 @@ pub use hole::{Hole, LostRange};
 pub use inspect::{DumpedBatch, DumpedEntry, FileReport, Finding, accept_losses, dump, verify};
 pub use journal::Journal;
 pub use log::Log;
-pub use recovery::{Opened, Recovered, open};
+pub use recovery::{Opened, Recovered, open, require_journal};
 pub use scrubber::Scrubber;
 pub use settings::{OnFatal, Settings};
 pub use stats::Stats;

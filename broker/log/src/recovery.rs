@@ -91,6 +91,18 @@ pub fn open(storage: Arc<dyn Storage>, settings: Settings) -> Result<Opened, Err
     open_as(storage, settings, Missing::Refused)
 }
 
+/// Refuses a directory without a journal; `found` is what only a broker with a journal leaves, and is
+/// there.
+///
+/// # Errors
+/// [`Error::JournalMissing`]; [`Error::Foreign`] and [`Error::Io`] as [`open`].
+pub fn require_journal(storage: &dyn Storage, found: &str) -> Result<(), Error> {
+    if directory::has_journal(storage)? {
+        return Ok(());
+    }
+    Err(Error::JournalMissing { found: found.to_owned() })
+}
+
 /// What becomes of a start when files are missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Missing {

@@ -11,7 +11,7 @@ use cleaning::{Broker, History, bytes_on, files_in, partition, settings};
 use logmill_log::backup::Target;
 use logmill_log::faulty::FaultyStorage;
 use logmill_log::storage::Storage;
-use logmill_log::{Error, Throttle, verify};
+use logmill_log::{Error, Throttle, accept_losses, verify};
 use logmill_model::Offset;
 
 fn opened(storage: &FaultyStorage) -> Broker {
@@ -324,6 +324,26 @@ fn a_missing_file_is_told_from_one_that_was_dropped() {
         storage.set_contents(gone, &bytes);
     }
     Broker::open(&storage, settings(), history).unwrap().check().unwrap();
+}
+
+#[test]
+fn segments_without_a_journal_are_refused_and_stay() {
+    let storage = FaultyStorage::new();
+    let mut broker = opened(&storage);
+    mixed(&mut broker, 400);
+    broker.trim_all(partition(0));
+    broker.clean().unwrap();
+    let history = reopened(&storage, broker);
+    for path in files_in(&storage, "journal/", "") {
+        storage.erase(&path);
+    }
+    let before = storage.paths();
+    let refused = Broker::open(&storage, settings(), history).err().unwrap();
+    assert!(matches!(refused, Error::JournalMissing { .. }), "{refused}");
+    let shared = Arc::new(storage.clone()) as Arc<dyn Storage>;
+    assert!(verify(&shared, &mut |_| ()).unwrap() > 0);
+    assert!(accept_losses(&shared).is_err(), "a loss of everything is not accepted by accident");
+    assert_eq!(storage.paths(), before);
 }
 
 /// A copy of the log as it is now, opened.

@@ -9,7 +9,7 @@ use super::{is_log_file, own, paths};
 use crate::entry::ENTRY_HEADER_BYTES;
 use crate::file_check::FileCheck;
 use crate::file_header::{FILE_HEADER_BYTES, FileHeader};
-use crate::file_name::{INDEX_SUFFIX, SEGMENT_FOLDER, SUFFIX, index_path};
+use crate::file_name::{FOLDER, INDEX_SUFFIX, SEGMENT_FOLDER, SUFFIX, index_path};
 use crate::recovery::judge;
 use crate::storage::Storage;
 use crate::window::Window;
@@ -84,6 +84,7 @@ fn refused(error: Error) -> Result<FileReport, Error> {
     let (path, position) = match &error {
         Error::Corrupt { path, position, .. } => (path.clone(), *position),
         Error::SegmentMissing { file, .. } => (format!("{SEGMENT_FOLDER}/{file}"), 0),
+        Error::JournalMissing { .. } => (FOLDER.to_owned(), 0),
         Error::Missing { path, .. }
         | Error::Foreign { path, .. }
         | Error::NewerFormat { path, .. } => (path.clone(), 0),

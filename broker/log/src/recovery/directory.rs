@@ -144,7 +144,13 @@ impl Directory {
         }
         check_known(&directory.files, &directory.headless)?;
         directory.read_segments(storage)?;
-        Ok(directory)
+        // A segment is made of journal files, and by a broker that has one.
+        match directory.segments.first() {
+            Some(segment) if directory.files.is_empty() && directory.headless.is_empty() => {
+                Err(Error::JournalMissing { found: segment.path.clone() })
+            }
+            _ => Ok(directory),
+        }
     }
 
     fn read_segments(&mut self, storage: &Arc<dyn Storage>) -> Result<(), Error> {
@@ -176,6 +182,11 @@ fn list(storage: &dyn Storage, folder: &str) -> Result<Vec<String>, Error> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         listed => listed.map_err(|error| Error::io("list", folder, error)),
     }
+}
+
+/// Whether a journal file is there, whatever is in it.
+pub(super) fn has_journal(storage: &dyn Storage) -> Result<bool, Error> {
+    Ok(!names(&list(storage, FOLDER)?)?.is_empty())
 }
 
 /// Refuses files that no broker makes there. Hidden ones are those of file systems and editors.
