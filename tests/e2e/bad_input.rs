@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use logmill_client::{Record, RecordBatch};
-use logmill_tests::{Broker, DataDir, RawConnection, RawStream, Setup, encoded, read_all, record};
+use logmill_tests::{
+    Broker, DataDir, RawConnection, RawStream, Setup, encoded, read_all, record, repository,
+};
 use logmill_wire::{
     Accepts, ErrorCode, Fault, Frame, Message as _, Produce, ProduceOpen, StreamKind,
 };
@@ -347,6 +349,58 @@ async fn a_data_directory_with_a_foreign_newer_or_missing_file_is_refused_by_its
 
     let broker = Broker::start_on(PROGRAM, &data).await;
     assert_eq!(read_all(&broker.client().await, "t").await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_data_directory_without_its_journal_is_refused_and_keeps_the_rest() {
+    let broker = broker_with_a_record().await;
+    let (_, _, data) = broker.terminate().await;
+    let whole = data.copy();
+    std::fs::remove_dir_all(data.path().join("journal")).unwrap();
+    let says = ["no journal file is there", "views/state", "restore it from a backup"];
+    refuses_to_start(&data, &says).await;
+    let golden = DataDir::copy_of(&repository().join("tests/golden/v1/stopped"));
+    std::fs::remove_dir_all(golden.path().join("journal")).unwrap();
+    std::fs::remove_dir_all(golden.path().join("views")).unwrap();
+    let says = ["no journal file is there", "segments/0000", "restore it from a backup"];
+    refuses_to_start(&golden, &says).await;
+    let broker = Broker::start_on(PROGRAM, &whole).await;
+    assert_eq!(read_all(&broker.client().await, "t").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_file_in_place_of_a_folder_and_the_other_way_round_is_refused_by_its_name() {
+    let (_, _, data) = broker_with_a_record().await.terminate().await;
+    let remove = |path: &Path| {
+        let _ = std::fs::remove_file(path);
+        let _ = std::fs::remove_dir_all(path);
+    };
+    for name in ["journal", "segments", "modules", "cache", "server"] {
+        let copy = data.copy();
+        let path = copy.path().join(name);
+        remove(&path);
+        std::fs::write(&path, "mine").unwrap();
+        refuses_to_start(&copy, &[name, "move it elsewhere"]).await;
+    }
+    for name in ["lock", "connection.json", "server/admin.token", "server/identity.pem"] {
+        let copy = data.copy();
+        let path = copy.path().join(name);
+        remove(&path);
+        std::fs::create_dir(&path).unwrap();
+        let place = name.trim_end_matches("lock");
+        refuses_to_start(&copy, &[place, "move it elsewhere"]).await;
+    }
+    for name in ["server/admin.token", "server/identity.pem"] {
+        let copy = data.copy();
+        std::fs::write(copy.path().join(name), "garbage").unwrap();
+        refuses_to_start(&copy, &[name, "delete it and a new one is made"]).await;
+    }
+    let file = data.path().join("views/state");
+    for place in [file.clone(), file.join("data")] {
+        let place = place.to_str().unwrap();
+        let ran = PROGRAM.run(&["serve", "--data", place, "--listen", "127.0.0.1:0"]).await;
+        ran.refused(1, "is no folder");
+    }
 }
 
 #[tokio::test]

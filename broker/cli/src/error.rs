@@ -9,7 +9,7 @@ pub(crate) enum Failure {
     #[error("{0}")]
     Usage(String),
     /// The command could not do what was asked.
-    #[error("{0:#}")]
+    #[error("{}", with_causes(.0))]
     Failed(#[from] anyhow::Error),
     /// The command did what was asked, and the answer is no.
     #[error("{0}")]
@@ -20,6 +20,17 @@ pub(crate) enum Failure {
     /// Whoever reads stdout has seen enough, as in `logmill consume … | head`.
     #[error("stdout was closed")]
     StdoutClosed,
+}
+
+/// An error and its causes. Some errors tell their cause themselves: it is not told again.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 impl From<logmill_client::Error> for Failure {
@@ -83,6 +94,12 @@ mod tests {
     fn a_failure_is_one_line_with_its_causes() {
         let cause = anyhow::anyhow!("first\n  second\n\n").context("reading x");
         assert_eq!(Failure::from(cause).line(), "reading x: first second");
+    }
+
+    #[test]
+    fn a_cause_that_an_error_tells_itself_is_told_once() {
+        let told = anyhow::anyhow!("no space").context("can't write x: no space; free some");
+        assert_eq!(Failure::from(told).line(), "can't write x: no space; free some");
     }
 
     #[test]

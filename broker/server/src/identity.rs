@@ -55,7 +55,8 @@ impl Identity {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|cause| Error::content(chain, format!("is not a PEM certificate: {cause}")))?;
         if certificates.is_empty() {
-            return Err(Error::content(chain, "holds no PEM certificate"));
+            let what = "holds no PEM certificate; where the broker has made it, delete it and a new one is made";
+            return Err(Error::content(chain, what));
         }
         let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes())
             .map_err(|cause| Error::content(key, format!("holds no PEM private key: {cause}")))?;

@@ -25,6 +25,7 @@ mod server;
 mod connection_file;
 mod error;
 mod identity;
+mod placement;
 mod private_file;
 mod token;
 

@@ -11,8 +11,20 @@ const FILE_MODE: u32 = 0o600;
 const DIRECTORY_MODE: u32 = 0o700;
 const OTHERS: u32 = 0o077;
 
+/// Refuses what is there and is no directory.
+pub(crate) fn check_directory(path: &Path) -> Result<(), Error> {
+    match fs::symlink_metadata(path) {
+        Ok(_) if !path.is_dir() => {
+            let what = "is no folder, and the broker needs one there; move it elsewhere";
+            Err(Error::content(path, what))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Makes a directory, and those above it, for its owner only. One that exists stays as it is.
 pub(crate) fn create_directory(path: &Path) -> Result<(), Error> {
+    path.ancestors().try_for_each(check_directory)?;
     fs::DirBuilder::new()
         .recursive(true)
         .mode(DIRECTORY_MODE)
@@ -50,6 +62,9 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
 /// [`Error::Readable`] when others could have read it too.
 pub(crate) fn read(path: &Path) -> Result<Option<String>, Error> {
     match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => {
+            Err(Error::content(path, "is a folder where a file should be; move it elsewhere"))
+        }
         Ok(metadata) => {
             let mode = metadata.permissions().mode() & 0o7777;
             if mode & OTHERS != 0 {

@@ -20,13 +20,15 @@ use crate::connection_file::{ConnectionFile, reachable};
 use crate::http::Monitored;
 use crate::identity::Identity;
 use crate::token::TokenSet;
-use crate::{Error, Settings, endpoint, fault, http, limits, metrics, private_file, transport};
+use crate::{
+    Error, Settings, endpoint, fault, http, limits, metrics, placement, private_file, transport,
+};
 
 /// Where in the data directory the server keeps its own files.
-const DIRECTORY: &str = "server";
-const IDENTITY_FILE: &str = "identity.pem";
-const TOKEN_FILE: &str = "admin.token";
-const CONNECTION_FILE: &str = "connection.json";
+pub(crate) const DIRECTORY: &str = "server";
+pub(crate) const IDENTITY_FILE: &str = "identity.pem";
+pub(crate) const TOKEN_FILE: &str = "admin.token";
+pub(crate) const CONNECTION_FILE: &str = "connection.json";
 
 /// A server that runs, until [`shutdown`](Self::shutdown). When it is only dropped, it takes no more
 /// work, but nothing is settled and the journal is not sealed.
@@ -89,6 +91,7 @@ pub fn create_data_directory(path: &Path) -> Result<(), Error> {
 /// Whatever kept it from starting; nothing runs then, and when the engine did not open, nothing in
 /// the data directory has changed.
 pub async fn serve(settings: Settings, options: Options) -> Result<Server, Error> {
+    placement::check(&settings)?;
     let (stop, stopping) = watch::channel(false);
     // Both addresses first: where one is taken, the data directory is not touched.
     let socket = UdpSocket::bind(settings.listen)
