@@ -204,7 +204,7 @@ mod tests {
             "logmill replay ls",
             "logmill consume t --group g",
             "logmill module versions m",
-            "logmill module deploy m m.wasm --on t --idempotency key",
+            "logmill module deploy m m.wasm --on t --instance fresh",
             "logmill dlq redrive m",
             "logmill bench consume",
             "logmill bench roundtrip",

@@ -12,6 +12,7 @@ use crate::{Message, limits};
 /// What a client may ask for: `{"op": …}` and the fields.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op")]
+#[expect(clippy::large_enum_variant, reason = "a request is there once, and not for long")]
 pub enum Request {
     /// Creates a topic. Answered by [`Response::Topic`].
     #[serde(rename = "topic.create")]

@@ -18,6 +18,7 @@ use crate::{Failure, Session};
 /// Build, deploy and look after modules
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Example:\n  logmill module new greeter\n  logmill module deploy greeter")]
+#[expect(clippy::large_enum_variant, reason = "a command line is read once")]
 pub(crate) enum Verb {
     New(new::Args),
     Build(build::Args),

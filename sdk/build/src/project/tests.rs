@@ -6,10 +6,7 @@ fn parse(text: &str) -> Project {
     Project::parse(text, Path::new("/p")).unwrap()
 }
 
-#[test]
-fn a_file_of_one_module_says_everything_about_it() {
-    let project = parse(
-        r#"
+const TRIAGE: &str = r#"
 name = "triage"
 world = "consumer"
 input = { file = "input.ndjson", topic = "github.events", key = "/a/b", value = "/payload", headers = { event = "/event" }, idempotency-key = "/delivery" }
@@ -33,8 +30,11 @@ limit = 20
 strict = true
 [expect]
 file = "expected.ndjson"
-"#,
-    );
+"#;
+
+#[test]
+fn a_file_of_one_module_says_everything_about_it() {
+    let project = parse(TRIAGE);
     let module = Module {
         name: "triage".into(),
         world: Some(World::Consumer),
@@ -138,7 +138,7 @@ fn what_is_wrong_is_named() {
         ("name = \"a\"\nworld = \"sink\"", "unknown variant `sink`"),
         ("name = \"a\"\nbuild = \"make\"", "has a `build` but no `component`"),
         ("name = \"a\"\n[deploy]\nmax-attempts = 3", "unknown field `max-attempts`"),
-        ("name = \"a\"\n[deploy]\nidempotency = \"key\"", "unknown field `idempotency`"),
+        ("name = \"a\"\n[deploy]\ninstance = \"fresh\"", "unknown field `instance`"),
         ("name = \"a\"\n[deploy]\nmax_attempts = -1", "max_attempts"),
         ("name = \"a\"\n[deploy]\nmemory = \"64 MB\"", "bad size \"64 MB\""),
         ("name = \"a\"\n[deploy]\ndeadline = \"1\"", "bad time \"1\""),
