@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use logmill_model::internal::{CursorRecord, CursorsRecord, HoleRecord};
+use logmill_model::internal::{CursorRecord, CursorsRecord, FailedAttempts, HoleRecord};
 use logmill_model::{Counts, DeploymentId, LaneId, LostOffsets, Offset, PartitionId, TopicId};
 
 /// Where a lane stands.
@@ -25,6 +25,19 @@ impl LaneCursor {
         self.holes.first_key_value().map_or(self.record.next, |(offset, _)| *offset)
     }
 
+    /// How many records wait for another attempt, or for one that does.
+    pub(crate) fn parked(&self) -> u64 {
+        self.holes.len() as u64 + u64::from(self.record.failed.is_some())
+    }
+
+    /// The first record without an outcome, if it has failed.
+    pub(crate) fn first_failed(&self) -> Option<(Offset, &FailedAttempts)> {
+        match self.holes.first_key_value() {
+            Some((offset, hole)) => Some((*offset, hole.failed.as_ref()?)),
+            None => Some((self.record.next, self.record.failed.as_ref()?)),
+        }
+    }
+
     /// How many records of a partition with this end have no outcome.
     pub(crate) fn lag(&self, end: Offset) -> u64 {
         self.record.next.distance_to(end) + self.holes.len() as u64
@@ -43,19 +56,8 @@ impl LaneCursor {
             counts: Counts { lost: counts.lost + gone.len() as u64 + untouched, ..*counts },
         };
         let holes = gone.into_iter().map(|offset| CursorsRecord::Hole(lane, offset, None));
-        let left = self.holes.range(lost.to..).filter(|(_, hole)| is_of_cursor(hole));
-        let left = left.map(|(offset, hole)| {
-            CursorsRecord::Hole(lane, *offset, Some(HoleRecord { bytes: 1, ..hole.clone() }))
-        });
-        let record = CursorsRecord::Cursor(lane, Some(record));
-        [record].into_iter().chain(holes).chain(left).collect()
+        [CursorsRecord::Cursor(lane, Some(record))].into_iter().chain(holes).collect()
     }
-}
-
-/// Whether a hole stands for attempts that a cursor itself tells of, as they were kept before there
-/// were holes: with neither a key nor a size.
-pub(crate) fn is_of_cursor(hole: &HoleRecord) -> bool {
-    hole.key == 0 && hole.bytes == 0
 }
 
 /// The cursors of all lanes.
@@ -64,7 +66,7 @@ pub(crate) struct Cursors {
     pub(crate) by_lane: BTreeMap<LaneId, LaneCursor>,
     /// Holes of lanes without a cursor. While records are read: it comes later. When all are read: the
     /// lane has ended.
-    orphans: BTreeMap<(LaneId, Offset), HoleRecord>,
+    orphans: BTreeMap<LaneId, BTreeMap<Offset, HoleRecord>>,
     /// The end of `_cursors` that they are the fold of.
     pub(crate) end: Offset,
 }
@@ -75,51 +77,38 @@ impl Cursors {
     pub(crate) fn apply(&mut self, record: &CursorsRecord) {
         match record {
             CursorsRecord::Cursor(lane, None) => {
-                let ended = self.by_lane.remove(lane).map(|it| it.holes).unwrap_or_default();
-                self.orphans.extend(ended.into_iter().map(|(at, hole)| ((*lane, at), hole)));
+                if let Some(ended) = self.by_lane.remove(lane) {
+                    self.orphans.insert(*lane, ended.holes);
+                }
             }
-            CursorsRecord::Cursor(lane, Some(cursor)) => self.apply_cursor(*lane, cursor),
+            CursorsRecord::Cursor(lane, Some(cursor)) => match self.by_lane.get_mut(lane) {
+                Some(at) => at.record = cursor.clone(),
+                None => {
+                    let holes = self.orphans.remove(lane).unwrap_or_default();
+                    self.by_lane.insert(*lane, LaneCursor { record: cursor.clone(), holes });
+                }
+            },
             CursorsRecord::Hole(lane, offset, hole) => {
-                let Some(at) = self.by_lane.get_mut(lane) else {
-                    match hole {
-                        Some(hole) => self.orphans.insert((*lane, *offset), hole.clone()),
-                        None => self.orphans.remove(&(*lane, *offset)),
-                    };
-                    return;
+                let holes = match self.by_lane.get_mut(lane) {
+                    Some(at) => &mut at.holes,
+                    None => self.orphans.entry(*lane).or_default(),
                 };
                 match hole {
-                    Some(hole) => at.holes.insert(*offset, hole.clone()),
-                    None => at.holes.remove(offset),
+                    Some(hole) => holes.insert(*offset, hole.clone()),
+                    None => holes.remove(offset),
                 };
+                if self.orphans.get(lane).is_some_and(BTreeMap::is_empty) {
+                    self.orphans.remove(lane);
+                }
             }
-        }
-    }
-
-    fn apply_cursor(&mut self, lane: LaneId, cursor: &CursorRecord) {
-        if !self.by_lane.contains_key(&lane) {
-            let mut new = LaneCursor::new(cursor.generation, cursor.next);
-            let all = (lane, Offset(0))..=(lane, Offset(u64::MAX));
-            let found: Vec<Offset> = self.orphans.range(all).map(|((_, at), _)| *at).collect();
-            new.holes.extend(
-                found
-                    .into_iter()
-                    .filter_map(|at| self.orphans.remove(&(lane, at)).map(|hole| (at, hole))),
-            );
-            self.by_lane.insert(lane, new);
-        }
-        let Some(at) = self.by_lane.get_mut(&lane) else { return };
-        // Whoever wrote attempts into the cursor wrote it once more when they were over.
-        at.holes.retain(|_, hole| !is_of_cursor(hole));
-        at.record = cursor.clone();
-        if let Some(failed) = at.record.failed.take() {
-            at.holes.insert(cursor.next, HoleRecord { key: 0, bytes: 0, failed: Some(failed) });
-            at.record.next = cursor.next.next();
         }
     }
 
     /// What deletes the holes of lanes that have ended.
     pub(crate) fn orphans(&self) -> impl Iterator<Item = CursorsRecord> + '_ {
-        self.orphans.keys().map(|(lane, offset)| CursorsRecord::Hole(*lane, *offset, None))
+        self.orphans.iter().flat_map(|(lane, holes)| {
+            holes.keys().map(|offset| CursorsRecord::Hole(*lane, *offset, None))
+        })
     }
 
     /// The lanes of a deployment that have a cursor.
@@ -133,21 +122,24 @@ impl Cursors {
     /// The newest record of each key: what `_cursors` is when it is compacted.
     pub(crate) fn records(&self) -> impl Iterator<Item = CursorsRecord> + '_ {
         let lanes = self.by_lane.iter().flat_map(|(lane, cursor)| {
-            let holes = cursor.holes.iter();
-            let holes = holes.map(|(at, hole)| CursorsRecord::Hole(*lane, *at, Some(hole.clone())));
-            [CursorsRecord::Cursor(*lane, Some(cursor.record.clone()))].into_iter().chain(holes)
+            let record = CursorsRecord::Cursor(*lane, Some(cursor.record.clone()));
+            [record].into_iter().chain(records_of(*lane, &cursor.holes))
         });
-        let orphans = self.orphans.iter();
-        let orphans =
-            orphans.map(|((lane, at), hole)| CursorsRecord::Hole(*lane, *at, Some(hole.clone())));
+        let orphans = self.orphans.iter().flat_map(|(lane, holes)| records_of(*lane, holes));
         lanes.chain(orphans)
     }
+}
+
+fn records_of(
+    lane: LaneId,
+    holes: &BTreeMap<Offset, HoleRecord>,
+) -> impl Iterator<Item = CursorsRecord> + '_ {
+    holes.iter().map(move |(at, hole)| CursorsRecord::Hole(lane, *at, Some(hole.clone())))
 }
 
 #[cfg(test)]
 mod tests {
     use logmill_model::Timestamp;
-    use logmill_model::internal::FailedAttempts;
 
     use super::*;
 
@@ -224,20 +216,18 @@ mod tests {
     }
 
     #[test]
-    fn failed_attempts_of_before_there_were_holes_become_one() {
+    fn failed_attempts_of_before_there_were_holes_are_told_until_they_are_over() {
         let at = Timestamp(1);
         let failed =
             FailedAttempts { attempts: 2, first_failed_ts: at, last_failed_ts: at, retry_at: at };
-        let mut cursor = LaneCursor::new(1, Offset(10)).record;
-        cursor.failed = Some(failed.clone());
-        let lane = folded(&[CursorsRecord::Cursor(LANE, Some(cursor))]).by_lane[&LANE].clone();
-        assert_eq!((lane.floor(), lane.record.next), (Offset(10), Offset(11)));
-        assert_eq!(lane.holes[&Offset(10)].failed, Some(failed.clone()));
-        assert_eq!(lane.record.failed, None);
         let mut before = LaneCursor::new(1, Offset(10)).record;
-        before.failed = Some(failed);
-        let after = LaneCursor::new(1, Offset(11)).record;
-        let both = [before, after].map(|it| CursorsRecord::Cursor(LANE, Some(it)));
-        assert_eq!(folded(&both).by_lane[&LANE].holes.len(), 0, "it has its outcome");
+        before.failed = Some(failed.clone());
+        let before = CursorsRecord::Cursor(LANE, Some(before));
+        let lane = folded(std::slice::from_ref(&before)).by_lane[&LANE].clone();
+        assert_eq!((lane.floor(), lane.parked(), lane.lag(Offset(12))), (Offset(10), 1, 2));
+        assert_eq!(lane.first_failed(), Some((Offset(10), &failed)));
+        let after = CursorsRecord::Cursor(LANE, Some(LaneCursor::new(1, Offset(11)).record));
+        let lane = folded(&[before, after]).by_lane[&LANE].clone();
+        assert_eq!((lane.floor(), lane.parked()), (Offset(11), 0), "it has its outcome");
     }
 }

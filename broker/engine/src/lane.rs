@@ -82,12 +82,12 @@ impl Lane {
         status: Arc<Mutex<LaneStatus>>,
     ) -> Self {
         let ends = parts.views.watch(id.source);
-        let parked = Parked::new(context.order, cursor.holes);
+        let (cursor, parked) = Parked::of(context.order, cursor);
         Self {
             parts,
             context,
             id,
-            cursor: cursor.record,
+            cursor,
             parked,
             handler: None,
             ends,
@@ -250,9 +250,8 @@ impl Lane {
 
     /// Stands again where its newest durable commit says.
     fn forget(&mut self, next: Next) -> Next {
-        if let Some(LaneCursor { record, holes }) = self.parts.views.cursor(self.id) {
-            self.cursor = record;
-            self.parked = Parked::new(self.context.order, holes);
+        if let Some(cursor) = self.parts.views.cursor(self.id) {
+            (self.cursor, self.parked) = Parked::of(self.context.order, cursor);
         }
         next
     }

@@ -56,7 +56,7 @@ impl Engine {
                 partition: lane.source.index,
                 cursor: cursor.floor(),
                 lag: cursor.lag(self.parts().log.end_offset(lane.source)),
-                parked: cursor.holes.len() as u64,
+                parked: cursor.parked(),
                 in_flight: status.in_flight,
                 state: match lost {
                     _ if status.is_corrupt => LaneState::Corrupt,
@@ -65,10 +65,9 @@ impl Engine {
                 },
                 lost: status.lost.or(lost),
                 waiting: status.waiting.or_else(|| Some(is_lost(name, lost?))).or_else(|| {
-                    let (offset, hole) = cursor.holes.first_key_value()?;
                     let is_held = version.settings.order == Order::Partition;
-                    let failed = hole.failed.as_ref().filter(|_| is_held)?;
-                    Some(waits_for(*offset, failed, self.parts().clock.now()))
+                    let (offset, failed) = cursor.first_failed().filter(|_| is_held)?;
+                    Some(waits_for(offset, failed, self.parts().clock.now()))
                 }),
             });
         }

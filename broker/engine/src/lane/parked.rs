@@ -7,10 +7,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use logmill_model::internal::HoleRecord;
+use logmill_model::internal::{CursorRecord, HoleRecord};
 use logmill_model::{LostOffsets, Offset, Order, Timestamp};
 
-use crate::cursors::is_of_cursor;
+use crate::cursors::LaneCursor;
 
 /// The key of holes of which it is not known: they hold all others.
 const UNKNOWN: u64 = 0;
@@ -36,18 +36,25 @@ pub(crate) struct Parked {
 }
 
 impl Parked {
-    pub(crate) fn new(order: Order, holes: BTreeMap<Offset, HoleRecord>) -> Self {
+    /// What a lane has left behind that stands here, and its cursor. Attempts that the cursor itself
+    /// tells of become a hole, which is written with the next commit.
+    pub(crate) fn of(order: Order, cursor: LaneCursor) -> (CursorRecord, Self) {
+        let LaneCursor { mut record, holes } = cursor;
+        let mut parked = Self::new(order, holes);
+        if let Some(failed) = record.failed.take() {
+            let hole = HoleRecord { key: UNKNOWN, bytes: 0, failed: Some(failed) };
+            parked.park(record.next, hole);
+            record.next = record.next.next();
+        }
+        (record, parked)
+    }
+
+    fn new(order: Order, holes: BTreeMap<Offset, HoleRecord>) -> Self {
         let mut parked = Self { order, ..Self::default() };
         for (offset, hole) in holes {
             parked.insert(offset, hole);
         }
         parked.changes.clear();
-        // What the cursor told of becomes a record of its own with the next commit.
-        for (offset, hole) in parked.holes.clone() {
-            if is_of_cursor(&hole) {
-                parked.park(offset, HoleRecord { bytes: 1, ..hole });
-            }
-        }
         parked
     }
 

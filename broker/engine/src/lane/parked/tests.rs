@@ -67,6 +67,19 @@ fn a_hole_of_no_known_key_holds_all_keys() {
 }
 
 #[test]
+fn attempts_that_a_cursor_tells_of_become_a_hole_that_is_written() {
+    let mut cursor = LaneCursor::new(1, Offset(10));
+    cursor.record.failed = failed(50);
+    let (record, mut parked) = Parked::of(Order::Key, cursor);
+    assert_eq!((record.next, record.failed), (Offset(11), None));
+    assert_eq!((parked.first(), parked.next_due()), (Some(Offset(10)), Some(Timestamp(50))));
+    assert!(parked.holds(7), "its key is not known");
+    let changes: Vec<_> = parked.take_changes().into_iter().collect();
+    assert_eq!(changes.len(), 1);
+    assert_eq!(changes[0].1.as_ref().unwrap().failed, failed(50));
+}
+
+#[test]
 fn parked_records_are_bounded_in_number_and_in_bytes() {
     let holes: Vec<_> = (0..10).map(|at| (at, hole(at + 1, failed(9)))).collect();
     let parked = parked(Order::Key, &holes);
