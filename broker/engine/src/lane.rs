@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use crate::Error;
 use crate::cursors::LaneCursor;
 use crate::handler::Handler;
-use crate::limits::{LANE_RETRY_WAIT, RUN_RECORDS_MAX};
+use crate::limits::{LANE_RETRY_WAIT, RUN_RECORDS_MAX, TAKE_UP_MAX};
 use crate::parts::Parts;
 use call::Context;
 use parked::Parked;
@@ -201,14 +201,15 @@ impl Lane {
         if !level.admits(CommitClass::Progress) {
             return Next::WaitForSpace(CommitClass::Progress);
         }
-        if let Some(lost) = self.accepted() {
+        let due = self.parked.take_up(self.parts.clock.now(), TAKE_UP_MAX);
+        if let Some(lost) = self.accepted(&due) {
             return self.skip(lost).await;
         }
         // Held over the read as well: what waits for a worker waits without its records.
         let Ok(_slot) = Arc::clone(&self.context.slots).acquire_owned().await else {
             return Next::End;
         };
-        let batches = match self.read().await {
+        let batches = match self.read(due).await {
             Ok(batches) => batches,
             Err(next) => return next,
         };

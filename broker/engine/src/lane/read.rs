@@ -8,7 +8,7 @@ use logmill_model::{LostOffsets, Offset};
 
 use super::{Lane, Next};
 use crate::Error;
-use crate::limits::{READ_BYTES_MAX, TAKE_UP_MAX};
+use crate::limits::READ_BYTES_MAX;
 
 /// What was read for a run.
 pub(crate) struct Batches {
@@ -28,8 +28,9 @@ impl Batches {
 }
 
 impl Lane {
-    pub(super) async fn read(&mut self) -> Result<Batches, Next> {
-        let mut batches = self.read_due().await?;
+    /// Reads what is due, and what is new where it is taken up.
+    pub(super) async fn read(&mut self, due: BTreeSet<Offset>) -> Result<Batches, Next> {
+        let mut batches = self.read_due(due).await?;
         // In a run of one record, that is one that is due.
         let is_enough = self.records_max == 1 && !batches.due.is_empty();
         // What is due may leave room.
@@ -39,8 +40,7 @@ impl Lane {
         Ok(batches)
     }
 
-    async fn read_due(&mut self) -> Result<Batches, Next> {
-        let wanted = self.parked.take_up(self.parts.clock.now(), TAKE_UP_MAX);
+    async fn read_due(&mut self, wanted: BTreeSet<Offset>) -> Result<Batches, Next> {
         let mut batches = Batches { due: BTreeSet::new(), of_due: Vec::new(), new: Vec::new() };
         let (mut end, mut bytes) = (Offset::ZERO, 0);
         for offset in wanted {
@@ -75,9 +75,8 @@ impl Lane {
     }
 
     /// What can't be read and was accepted as lost, if that is what the lane comes to next.
-    pub(super) fn accepted(&self) -> Option<LostOffsets> {
-        let due = self.parked.take_up(self.parts.clock.now(), TAKE_UP_MAX);
-        [self.cursor.next].into_iter().chain(due).find_map(|from| {
+    pub(super) fn accepted(&self, due: &BTreeSet<Offset>) -> Option<LostOffsets> {
+        [self.cursor.next].iter().chain(due).find_map(|&from| {
             let to = self.parts.log.after_accepted(self.id.source, from);
             (to > from).then_some(LostOffsets { from, to })
         })
