@@ -178,26 +178,31 @@ impl Thread {
 
     fn take(&mut self, commit: Commit, answer: Answer, permit: OwnedSemaphorePermit) {
         let rests_on = self.judge.last_csn();
-        // What was appended before takes no room.
-        if let Err(refusal @ Refusal::Duplicate(_)) =
-            self.judge.check_producers(&commit, self.clock.now())
-        {
-            return self.held.hold(rests_on, refusal, answer);
-        }
-        if !self.journal.space_level().admits(commit.class) {
-            // It rests on no entry, and those before it may wait for space themselves.
-            let _ = answer.send(Outcome::Refused(Refusal::DiskFull));
-            return;
-        }
-        let has_room = self.capacity.check(self.judge.catalog(), &commit);
-        match has_room.and_then(|()| self.judge.judge(commit, self.clock.now())) {
+        let judged = match self.check_room(&commit) {
+            Ok(()) => self.judge.judge(commit, self.clock.now()),
+            // What was appended before takes no room.
+            Err(no_room) => match self.judge.check_producers(&commit, self.clock.now()) {
+                Err(duplicate @ Refusal::Duplicate(_)) => Err(duplicate),
+                _ => Err(no_room),
+            },
+        };
+        match judged {
             Ok(sequenced) => self.append(sequenced, answer, Some(permit)),
+            // It rests on no entry, and those before it may wait for space themselves.
+            Err(Refusal::DiskFull) => drop(answer.send(Outcome::Refused(Refusal::DiskFull))),
             Err(refusal) => self.held.hold(rests_on, refusal, answer),
         }
         let due = self.judge.producers().changed_bytes().saturating_mul(CHECKPOINT_PART);
         if self.grown >= CHECKPOINT_LOG_BYTES.max(due) {
             self.checkpoint(Ticket::new().0);
         }
+    }
+
+    fn check_room(&self, commit: &Commit) -> Result<(), Refusal> {
+        if !self.journal.space_level().admits(commit.class) {
+            return Err(Refusal::DiskFull);
+        }
+        self.capacity.check(self.judge.catalog(), commit)
     }
 
     fn register(
