@@ -34,19 +34,6 @@ pub(crate) enum PartitionChange {
     Deleted(Vec<PartitionId>),
 }
 
-/// The partitions of a topic.
-fn partitions_of(topic: &TopicRecord) -> impl Iterator<Item = PartitionId> + use<> {
-    let (id, partitions) = (topic.id, topic.partitions);
-    (0..partitions).map(move |index| PartitionId::new(id, index))
-}
-
-/// The partitions of internal topics that are a deployment's: there are some for each consumer.
-fn memory_of(deployment: &DeploymentRecord) -> impl Iterator<Item = PartitionId> + use<> {
-    let partitions = [PartitionId::claims_of, PartitionId::state_of].map(|of| of(deployment.id));
-    let has_some = deployment.world == World::Consumer;
-    partitions.into_iter().flatten().filter(move |_| has_some)
-}
-
 impl Catalog {
     /// Takes in one record.
     pub(crate) fn apply(&mut self, record: &CatalogRecord) -> Option<PartitionChange> {
@@ -64,7 +51,7 @@ impl Catalog {
                 let old = self.topics.insert(name.clone(), Arc::new(topic.clone()));
                 match old {
                     Some(old) if old.id == topic.id => None,
-                    _ => Some(PartitionChange::Created(partitions_of(topic).collect())),
+                    _ => Some(PartitionChange::Created(topic.partition_ids().collect())),
                 }
             }
             CatalogRecord::Topic(name, None) => {
@@ -72,7 +59,7 @@ impl Catalog {
                 self.names.remove(&topic.id);
                 self.full_at_bytes.remove(&topic.id);
                 self.dedupe_windows_ms.remove(&topic.id);
-                Some(PartitionChange::Deleted(partitions_of(&topic).collect()))
+                Some(PartitionChange::Deleted(topic.partition_ids().collect()))
             }
             CatalogRecord::Deployment(name, deployment) => {
                 let old = match deployment {
@@ -81,8 +68,10 @@ impl Catalog {
                 };
                 match (old, deployment) {
                     (Some(old), Some(it)) if old.id == it.id => None,
-                    (_, Some(it)) => Some(PartitionChange::Created(memory_of(it).collect())),
-                    (Some(old), None) => Some(PartitionChange::Deleted(memory_of(&old).collect())),
+                    (_, Some(it)) => Some(PartitionChange::Created(it.partition_ids().collect())),
+                    (Some(old), None) => {
+                        Some(PartitionChange::Deleted(old.partition_ids().collect()))
+                    }
                     (None, None) => None,
                 }
             }
@@ -132,8 +121,8 @@ impl Catalog {
 
     /// All partitions that there are besides those of internal topics that always are.
     pub(crate) fn partitions(&self) -> impl Iterator<Item = PartitionId> {
-        let of_topics = self.topics.values().flat_map(|it| partitions_of(it));
-        of_topics.chain(self.deployments.values().flat_map(|it| memory_of(it)))
+        let of_topics = self.topics.values().flat_map(|it| it.partition_ids());
+        of_topics.chain(self.deployments.values().flat_map(|it| it.partition_ids()))
     }
 
     pub(crate) fn topic_name(&self, id: TopicId) -> Option<&TopicName> {
@@ -221,7 +210,7 @@ impl Catalog {
     pub(crate) fn lanes(&self, deployment: DeploymentId, on: &[TopicName]) -> Vec<LaneId> {
         on.iter()
             .filter_map(|name| self.topic(name))
-            .flat_map(|topic| partitions_of(topic))
+            .flat_map(|topic| topic.partition_ids())
             .map(|source| LaneId { deployment, source })
             .collect()
     }

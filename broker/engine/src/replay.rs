@@ -13,7 +13,7 @@ use logmill_model::{LaneId, Offset, PartitionId, RecordBatch, Timestamp};
 use crate::catalog::Catalog;
 use crate::cursors::Cursors;
 use crate::limits::REPLAY_BYTES_MAX;
-use crate::sequencer::{Changes, INTERNAL, Judge};
+use crate::sequencer::{Changes, Judge};
 use crate::snapshot::{self, PartitionSnapshot};
 use crate::suspects::{LostRecords, Suspects};
 use crate::{Error, fingerprints};
@@ -44,12 +44,12 @@ pub(crate) fn replay(
     snapshot::require_journal(&*storage)?;
     let opened = logmill_log::open(Arc::clone(&storage), settings)?;
     let log = &opened.log;
-    INTERNAL.iter().for_each(|partition| log.expect(*partition));
+    PartitionId::INTERNAL.iter().for_each(|partition| log.expect(*partition));
     accept_losses(log)?;
     let (mut replayed, mut lost) = (Replayed::default(), LostRecords::default());
     let snapshot = snapshot::load(&*storage, log, opened.recovered.cluster);
     let mut snapshots = snapshot.map_or_else(Vec::new, |snapshot| snapshot.partitions);
-    for partition in INTERNAL {
+    for partition in PartitionId::INTERNAL {
         let next = match snapshots.iter().position(|it| it.partition == partition) {
             Some(at) => replayed.restore(snapshots.swap_remove(at))?,
             None => log.start_offset(partition),
@@ -177,7 +177,7 @@ impl Replayed {
         for (_, topic) in self.catalog.topics() {
             let Some(window_ms) = topic.policy.dedupe_window_ms else { continue };
             let mut keys: Vec<(Timestamp, PartitionId, u128, Offset)> = Vec::new();
-            for partition in (0..topic.partitions).map(|index| PartitionId::new(topic.id, index)) {
+            for partition in topic.partition_ids() {
                 let from = log.offset_at(partition, now.minus_ms(window_ms))?;
                 let mut lost = LostRecords::default();
                 read(log, (partition, from), &mut lost, &mut |stored| {

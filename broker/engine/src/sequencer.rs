@@ -26,7 +26,7 @@ use logmill_model::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-pub(crate) use judge::{Changes, INTERNAL, Judge, Sequenced};
+pub(crate) use judge::{Changes, Judge, Sequenced};
 pub(crate) use ticket::Ticket;
 
 use crate::Error;

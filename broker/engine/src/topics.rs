@@ -143,8 +143,8 @@ impl Parts {
 
     /// The records that end what retention has said of a topic's partitions.
     fn starts_of(&self, topic: &TopicRecord) -> Vec<SegmentsRecord> {
-        (0..topic.partitions)
-            .map(|index| PartitionId::new(topic.id, index))
+        topic
+            .partition_ids()
             .filter(|partition| self.log.start_offset(*partition) > Offset::ZERO)
             .map(|partition| SegmentsRecord::Start(partition, None))
             .collect()

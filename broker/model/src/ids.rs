@@ -143,6 +143,10 @@ impl PartitionId {
     /// The only partition of `_producers`.
     pub const PRODUCERS: Self = Self::new(TopicId::PRODUCERS, 0);
 
+    /// The internal partitions that always are, in the order in which a start reads them: the catalog
+    /// says which others there are.
+    pub const INTERNAL: [Self; 4] = [Self::CATALOG, Self::CURSORS, Self::SEGMENTS, Self::PRODUCERS];
+
     /// The partition of `_claims` that is a deployment's; None beyond the deployments that can be.
     #[must_use]
     pub fn claims_of(deployment: DeploymentId) -> Option<Self> {

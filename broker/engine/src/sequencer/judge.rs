@@ -83,11 +83,6 @@ pub(crate) struct Judge {
     last_time: Timestamp,
 }
 
-/// The internal partitions, in the order in which a start reads them: the catalog says which others
-/// there are.
-pub(crate) const INTERNAL: [PartitionId; 4] =
-    [PartitionId::CATALOG, PartitionId::CURSORS, PartitionId::SEGMENTS, PartitionId::PRODUCERS];
-
 /// A commit that has its place.
 #[derive(Debug)]
 pub(crate) struct Sequenced {
@@ -103,7 +98,10 @@ pub(crate) struct Sequenced {
 impl Default for Judge {
     fn default() -> Self {
         Self {
-            ends: INTERNAL.into_iter().map(|partition| (partition, Offset::ZERO)).collect(),
+            ends: PartitionId::INTERNAL
+                .into_iter()
+                .map(|partition| (partition, Offset::ZERO))
+                .collect(),
             cursors: HashMap::new(),
             producers: Producers::default(),
             keys: Keys::default(),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use logmill_model::internal::{AcceptedRange, AcceptedRecord, CatalogRecord, SegmentsRecord};
-use logmill_model::{Compression, Csn, Envelope, Offset, PartitionId, Record, RecordBatch, World};
+use logmill_model::{Compression, Csn, Envelope, Offset, PartitionId, Record, RecordBatch};
 
 use super::{own, verify};
 use crate::file_name::index_path;
@@ -55,11 +55,7 @@ fn read_anew(storage: &dyn Storage, paths: &BTreeSet<String>) -> Result<(), Erro
 
 /// Tells the log of all partitions that there are, and of what was accepted before.
 fn expect_all(log: &Log) -> Result<(), Error> {
-    for partition in
-        [PartitionId::CATALOG, PartitionId::CURSORS, PartitionId::SEGMENTS, PartitionId::PRODUCERS]
-    {
-        log.expect(partition);
-    }
+    PartitionId::INTERNAL.iter().for_each(|partition| log.expect(*partition));
     read_records(log, PartitionId::SEGMENTS, &mut |record| {
         let Ok(record) = SegmentsRecord::decode(record.key, record.value) else { return };
         if let SegmentsRecord::Accepted(path, position, Some(accepted)) = record {
@@ -80,11 +76,10 @@ fn expect_all(log: &Log) -> Result<(), Error> {
         record.value,
     ) {
         Ok(CatalogRecord::Topic(_, Some(topic))) => {
-            (0..topic.partitions).for_each(|index| log.expect(PartitionId::new(topic.id, index)))
+            topic.partition_ids().for_each(|partition| log.expect(partition));
         }
-        Ok(CatalogRecord::Deployment(_, Some(it))) if it.world == World::Consumer => {
-            let memory = [PartitionId::claims_of(it.id), PartitionId::state_of(it.id)];
-            memory.into_iter().flatten().for_each(|partition| log.expect(partition));
+        Ok(CatalogRecord::Deployment(_, Some(deployment))) => {
+            deployment.partition_ids().for_each(|partition| log.expect(partition));
         }
         _ => {}
     })

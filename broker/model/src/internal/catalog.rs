@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{decode, encode};
 use crate::{
     DeploymentId, DeploymentName, DeploymentSettings, DeploymentState, Error, ModuleDigest,
-    ModuleLimits, Record, Timestamp, TopicId, TopicName, TopicPolicy, World,
+    ModuleLimits, PartitionId, Record, Timestamp, TopicId, TopicName, TopicPolicy, World,
 };
 
 const TOPIC: u8 = 1;
@@ -27,6 +27,14 @@ pub struct TopicRecord {
     pub policy: TopicPolicy,
 }
 
+impl TopicRecord {
+    /// Its partitions.
+    pub fn partition_ids(&self) -> impl Iterator<Item = PartitionId> + use<> {
+        let (id, partitions) = (self.id, self.partitions);
+        (0..partitions).map(move |index| PartitionId::new(id, index))
+    }
+}
+
 /// A deployment, as it stands now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeploymentRecord {
@@ -40,6 +48,15 @@ pub struct DeploymentRecord {
     pub state: DeploymentState,
     /// The limits on its instances, which may change without a new version.
     pub limits: ModuleLimits,
+}
+
+impl DeploymentRecord {
+    /// The partitions of internal topics that are its own: there are some for each consumer.
+    pub fn partition_ids(&self) -> impl Iterator<Item = PartitionId> + use<> {
+        let partitions = [PartitionId::claims_of, PartitionId::state_of].map(|of| of(self.id));
+        let has_some = self.world == World::Consumer;
+        partitions.into_iter().flatten().filter(move |_| has_some)
+    }
 }
 
 /// One version of a deployment. Immutable.
