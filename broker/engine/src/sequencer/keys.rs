@@ -91,18 +91,6 @@ impl Keys {
         sorted
     }
 
-    /// As [`insert`](Self::insert), of topics that may have no keys at all.
-    pub(crate) fn insert_some(
-        &mut self,
-        partition: PartitionId,
-        time: Timestamp,
-        keys: Vec<(u128, Offset)>,
-    ) {
-        if !keys.is_empty() {
-            self.insert(partition, time, keys);
-        }
-    }
-
     /// Takes in keys that were stored at this time, no earlier than those before.
     pub(crate) fn insert(
         &mut self,

@@ -100,7 +100,9 @@ impl Judge {
             Some(keys) if rewritten => keys.records.without(duplicates.iter().map(|it| it.index)),
             _ => Some(batch),
         };
-        self.keys.insert_some(partition, append_ts, new);
+        if !new.is_empty() {
+            self.keys.insert(partition, append_ts, new);
+        }
         let number = placed.bases.len();
         placed.bases.push(base_offset);
         placed.duplicates.extend(duplicates.iter().map(|it| (number, *it)));
