@@ -3,23 +3,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+mod harness;
+
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use logmill_engine::clock::Clock;
-use logmill_engine::{CleanerStats, Engine, Options, Subscribe};
-use logmill_log::Settings;
+use logmill_engine::{CleanerStats, Engine, Subscribe};
 use logmill_log::faulty::FaultyStorage;
 use logmill_model::{Offset, PolicyChange, Position, Record, RecordBatch, TopicName, TopicPolicy};
 use tempfile::TempDir;
 
+use harness::{options, topic};
+
 const DEADLINE: Duration = Duration::from_secs(60);
 const KEYS: u64 = 8;
-
-fn topic() -> TopicName {
-    "t".parse().unwrap()
-}
 
 async fn open(storage: &FaultyStorage, modules: &TempDir) -> Engine {
     try_open(storage, modules).await.unwrap()
@@ -29,17 +26,7 @@ async fn try_open(
     storage: &FaultyStorage,
     modules: &TempDir,
 ) -> Result<Engine, logmill_engine::Error> {
-    let options = Options {
-        storage: Arc::new(storage.clone()),
-        data_dir: modules.path().to_owned(),
-        create_topics: false,
-        topics_on_demand: false,
-        compile_apart: false,
-        clock: Clock::machine(),
-        retention_interval: Duration::from_millis(50),
-        log: Settings { journal_file_bytes: 16 << 10, tail_bytes: 4 << 10, ..Settings::default() },
-    };
-    Engine::open(options).await
+    Engine::open(options(storage, modules.path())).await
 }
 
 async fn create(engine: &Engine, name: &TopicName, compact: bool) {

@@ -2,19 +2,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+mod harness;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use logmill_engine::clock::{Clock, TimeSource};
 use logmill_engine::{Ack, Engine, Error, Options, Produce, Subscribe};
-use logmill_log::Settings;
 use logmill_log::faulty::FaultyStorage;
 use logmill_model::{
     Compression, DuplicateRecord, Header, Offset, Position, ProducerIdentity, ProducerStamp,
-    Record, RecordBatch, Timestamp, TopicName, TopicPolicy,
+    Record, RecordBatch, Timestamp, TopicPolicy,
 };
 use tempfile::TempDir;
+
+use harness::{options, topic};
 
 const WINDOW_MS: u64 = 60_000;
 
@@ -42,21 +45,10 @@ impl TimeSource for Hands {
     }
 }
 
-fn topic() -> TopicName {
-    "t".parse().unwrap()
-}
-
 async fn open(storage: &FaultyStorage, modules: &TempDir, hands: &Hands) -> Engine {
-    let options = Options {
-        storage: Arc::new(storage.clone()),
-        data_dir: modules.path().to_owned(),
-        create_topics: false,
-        topics_on_demand: false,
-        compile_apart: false,
-        clock: Clock::of(Box::new(hands.clone())),
-        retention_interval: Duration::from_secs(3600),
-        log: Settings { journal_file_bytes: 16 << 10, tail_bytes: 4 << 10, ..Settings::default() },
-    };
+    let clock = Clock::of(Box::new(hands.clone()));
+    let retention_interval = Duration::from_secs(3600);
+    let options = Options { clock, retention_interval, ..options(storage, modules.path()) };
     Engine::open(options).await.unwrap()
 }
 

@@ -2,36 +2,23 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
-use std::sync::Arc;
+mod harness;
+
 use std::time::Duration;
 
-use logmill_engine::clock::Clock;
-use logmill_engine::{Ack, Engine, Error, Options, Produce};
-use logmill_log::Settings;
+use logmill_engine::{Ack, Engine, Error, Produce};
 use logmill_log::faulty::FaultyStorage;
 use logmill_model::{
-    Offset, ProducerIdentity, ProducerStamp, Record, RecordBatch, Refusal, TopicName, TopicPolicy,
+    Offset, ProducerIdentity, ProducerStamp, Record, RecordBatch, Refusal, TopicPolicy,
 };
 use tempfile::TempDir;
 
+use harness::{options, topic};
+
 const DEADLINE: Duration = Duration::from_secs(60);
 
-fn topic() -> TopicName {
-    "t".parse().unwrap()
-}
-
 async fn open(storage: &FaultyStorage, modules: &TempDir) -> Engine {
-    let options = Options {
-        storage: Arc::new(storage.clone()),
-        data_dir: modules.path().to_owned(),
-        create_topics: false,
-        topics_on_demand: false,
-        compile_apart: false,
-        clock: Clock::machine(),
-        retention_interval: Duration::from_millis(50),
-        log: Settings { journal_file_bytes: 16 << 10, tail_bytes: 4 << 10, ..Settings::default() },
-    };
-    Engine::open(options).await.unwrap()
+    Engine::open(options(storage, modules.path())).await.unwrap()
 }
 
 fn batch(records: usize, bytes: usize) -> RecordBatch {

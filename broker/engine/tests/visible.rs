@@ -3,15 +3,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+mod harness;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use logmill_engine::clock::Clock;
 use logmill_engine::{Ack, Engine, Error, Options, Subscribe};
+use logmill_log::StoredBatch;
 use logmill_log::faulty::FaultyStorage;
-use logmill_log::{Settings, StoredBatch};
-use logmill_model::{Offset, Position, Record, RecordBatch, TopicName, TopicPolicy};
+use logmill_model::{Offset, Position, Record, RecordBatch, TopicPolicy};
 use tempfile::TempDir;
+
+use harness::{options, topic};
 
 const PARTITIONS: u32 = 3;
 const PRODUCERS: u64 = 3;
@@ -30,22 +33,9 @@ struct Shown {
 
 type SharedShown = Arc<Mutex<Shown>>;
 
-fn topic() -> TopicName {
-    "t".parse().unwrap()
-}
-
 async fn open(storage: &FaultyStorage, modules: &TempDir) -> Result<Engine, Error> {
-    let options = Options {
-        storage: Arc::new(storage.clone()),
-        data_dir: modules.path().to_owned(),
-        create_topics: false,
-        topics_on_demand: false,
-        compile_apart: false,
-        clock: Clock::machine(),
-        retention_interval: std::time::Duration::from_secs(1),
-        log: Settings { journal_file_bytes: 16 << 10, tail_bytes: 4 << 10, ..Settings::default() },
-    };
-    Engine::open(options).await
+    let retention_interval = std::time::Duration::from_secs(1);
+    Engine::open(Options { retention_interval, ..options(storage, modules.path()) }).await
 }
 
 fn describe(engine: &Engine, shown: &SharedShown) {
