@@ -18,6 +18,7 @@ use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::handler::Guest;
 use crate::lane::call::Context;
+use crate::lane::forgetful::Forgetful;
 use crate::lane::parked::ParkedMax;
 use crate::lane::settle::Policy;
 use crate::lane::{Lane, LaneStatus};
@@ -301,6 +302,7 @@ fn context(
         log: Arc::clone(&deployment.log),
         clock,
         slots: Arc::clone(&deployment.slots),
+        memory: Arc::new(Mutex::new(Forgetful)),
         seed: seed(&deployment.name, topic, source.index),
     }
 }

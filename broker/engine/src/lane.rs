@@ -6,6 +6,7 @@
 
 pub(crate) mod call;
 mod commit;
+pub(crate) mod forgetful;
 pub(crate) mod parked;
 pub(crate) mod read;
 pub(crate) mod run;

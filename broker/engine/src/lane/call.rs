@@ -9,7 +9,7 @@ use logmill_model::{
     DeadLetter, FailureReason, LogLevel, Message, ModuleDigest, Offset, Order, Record, Source,
     Timestamp, TopicName, Verdict,
 };
-use logmill_wasm::{CallContext, Failure};
+use logmill_wasm::{CallContext, Failure, SharedMemory};
 use tokio::sync::Semaphore;
 
 use super::parked::ParkedMax;
@@ -38,6 +38,8 @@ pub(crate) struct Context {
     pub(crate) clock: Clock,
     /// What the deployment may have of the workers.
     pub(crate) slots: Arc<Semaphore>,
+    /// What its calls remember.
+    pub(crate) memory: SharedMemory,
     /// Of the deployment and the partition; mixed with offset and attempt for each call.
     pub(crate) seed: u64,
 }
@@ -102,8 +104,9 @@ impl Context {
                 handler.insert(self.handlers.instantiate(call)?)
             }
         };
-        let result =
-            instance.handle(message, CallContext { now, seed, log: &mut log, memory: None });
+        let memory = Some(Arc::clone(&self.memory));
+        let call = CallContext { now, seed, log: &mut log, memory };
+        let result = instance.handle(message, call);
         if let Ok(Verdict::Retry(retry)) = &result {
             let text = format!("asked for another attempt: {}", retry.reason);
             self.log.write(now, LogLevel::Warn, Some(message), &text);

@@ -162,6 +162,7 @@ impl Bench {
             log: Arc::default(),
             clock: self.parts.clock.clone(),
             slots: Arc::new(tokio::sync::Semaphore::new(1)),
+            memory: Arc::new(Mutex::new(forgetful::Forgetful)),
             seed: 1,
         };
         let cursor = self.parts.views.cursor(LANE).unwrap();
