@@ -1,6 +1,7 @@
 //! `order = key`: a failing record holds up its key and nothing else.
 
 use super::*;
+use crate::parts::CatalogChange;
 
 const KEYS: u64 = 5;
 const INPUTS: u64 = 120;
@@ -162,5 +163,34 @@ async fn what_was_parked_by_key_is_settled_first_when_the_order_is_the_partition
     bench.run(&module(once), 21).await;
     let outputs = bench.read(OUT).len();
     assert_eq!((outputs, bench.read(DEAD).len()), (21, 0));
+    bench.close().await;
+}
+
+#[tokio::test]
+async fn a_lane_that_comes_back_finds_nothing_of_the_one_that_ended() {
+    let storage = FaultyStorage::new();
+    let bench = Bench::open(&storage).by_key();
+    bench.prepare_keys(20).await;
+    let later = |_, _| {
+        Ok(Verdict::Retry(RetryRequest { after_ms: Some(1_000_000), reason: "later".into() }))
+    };
+    let mut cursors = bench.parts.views.watch(PartitionId::CURSORS);
+    let lane = tokio::spawn(bench.lane(&module(later)).run());
+    soon(cursors.wait_for(|end| *end > Offset(20))).await.unwrap();
+    bench.stop.send_replace(true);
+    soon(lane).await.unwrap();
+    assert_eq!(bench.parts.views.cursor(LANE).unwrap().holes.len(), 20);
+    let append = async |record: CursorsRecord| {
+        bench.append(PartitionId::CURSORS, &[record.encode()]).await;
+    };
+    append(CursorsRecord::Cursor(LANE, None)).await;
+    // Whoever makes a lane changes the catalog.
+    bench.parts.change_catalog(|_| Ok((CatalogChange::default(), ()))).await.unwrap();
+    append(CursorsRecord::Cursor(LANE, Some(LaneCursor::new(1, Offset(0)).record))).await;
+    assert!(bench.parts.views.cursor(LANE).unwrap().holes.is_empty());
+    bench.close().await;
+    storage.restart();
+    let bench = Bench::open(&storage).by_key();
+    assert!(bench.parts.views.cursor(LANE).unwrap().holes.is_empty(), "nor after a start");
     bench.close().await;
 }
