@@ -9,7 +9,7 @@ use std::time::Duration;
 use logmill_engine::{Ack, Engine, Error, Produce};
 use logmill_log::faulty::FaultyStorage;
 use logmill_model::{
-    Offset, ProducerIdentity, ProducerStamp, Record, RecordBatch, Refusal, TopicPolicy,
+    Offset, OnFull, ProducerIdentity, ProducerStamp, Record, RecordBatch, Refusal, TopicPolicy,
 };
 use tempfile::TempDir;
 
@@ -162,5 +162,20 @@ async fn batches_for_several_partitions_are_appended_all_or_none_and_once() {
     // It expected an end that its own first try has moved.
     assert!(send_all(&engine, expected).await.unwrap().iter().all(|ack| ack.was_there));
     assert_eq!(ends(), [4, 4, 4]);
+    engine.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_sent_before_is_known_where_there_is_no_room_for_more() {
+    let (storage, modules) = (FaultyStorage::new(), tempfile::tempdir().unwrap());
+    let engine = open(&storage, &modules).await;
+    let policy = TopicPolicy { retention_bytes: Some(1), ..TopicPolicy::default() };
+    let policy = TopicPolicy { on_full: OnFull::Reject, ..policy };
+    engine.create_topic(&topic(), 1, policy).await.unwrap();
+    let producer = engine.register_producer(None).await.unwrap();
+    assert_eq!(send(&engine, producer, 0).await.unwrap(), (Offset(0), false));
+    let more = send(&engine, producer, 2).await;
+    assert!(matches!(more, Err(Error::TopicFull { .. })), "{more:?}");
+    assert_eq!(send(&engine, producer, 0).await.unwrap(), (Offset(0), true));
     engine.shutdown().await.unwrap();
 }
