@@ -22,6 +22,7 @@ mod e2e {
     mod order;
     mod positions;
     mod python;
+    mod reset;
     mod retention;
     mod routers;
     mod side_door;

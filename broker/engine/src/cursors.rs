@@ -43,6 +43,15 @@ impl LaneCursor {
         self.record.next.distance_to(end) + self.holes.len() as u64
     }
 
+    /// What moves it to another offset by hand. What it had left behind is no more.
+    pub(crate) fn moved(&self, lane: LaneId, to: Offset) -> Vec<CursorsRecord> {
+        let CursorRecord { generation, revision, counts, .. } = self.record.clone();
+        let (generation, revision) = (generation + 1, revision + 1);
+        let record = CursorRecord { generation, revision, next: to, failed: None, counts };
+        let holes = self.holes.keys().map(|offset| CursorsRecord::Hole(lane, *offset, None));
+        [CursorsRecord::Cursor(lane, Some(record))].into_iter().chain(holes).collect()
+    }
+
     /// What moves it behind offsets that are gone for good, and counts what was lost.
     pub(crate) fn behind(&self, lane: LaneId, lost: LostOffsets) -> Vec<CursorsRecord> {
         let gone: Vec<Offset> = self.holes.range(..lost.to).map(|(offset, _)| *offset).collect();

@@ -2,6 +2,7 @@
 
 mod describe;
 pub(crate) mod lost;
+mod reset;
 mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -62,6 +62,14 @@ pub enum Error {
     /// The deployment's settings do not fit its module, its world or the broker.
     #[error("deployment refused: {0}")]
     DeploymentRefused(String),
+    /// A deployment's cursors can't be moved like that. Nothing was changed.
+    #[error("{deployment} was not reset: {what}")]
+    ResetRefused {
+        /// The deployment.
+        deployment: DeploymentName,
+        /// What does not fit.
+        what: String,
+    },
     /// A backup can't be made like that. Nothing was changed.
     #[error("no backup was made: {0}")]
     Backup(String),

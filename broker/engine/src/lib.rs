@@ -10,6 +10,7 @@
 //! | deploy, pause, resume, delete | `deploy.rs`, `deployments.rs` |
 //! | describe a deployment | `deploy/describe.rs` |
 //! | go on behind what a lane has lost | `deploy/lost.rs` |
+//! | move cursors by hand | `deploy/reset.rs` |
 //! | a consumer at work | `lane.rs`; `lane/read.rs`, `lane/run.rs`: handle, `lane/call.rs`, `lane/settle.rs`: decide, `lane/commit.rs` |
 //! | what a lane has left behind | `lane/parked.rs`; `cursors.rs`: as it is durable |
 //! | back up | `backup.rs` |

@@ -23,7 +23,7 @@ pub(crate) fn of_engine(error: &EngineError) -> Fault {
         EngineError::DeploymentRefused(_) | EngineError::FilterUnusable { .. } => {
             ErrorCode::DeploymentRefused
         }
-        EngineError::Backup(_) => ErrorCode::BadRequest,
+        EngineError::Backup(_) | EngineError::ResetRefused { .. } => ErrorCode::BadRequest,
         EngineError::RouterNotReady { .. } => ErrorCode::RouterNotReady,
         EngineError::RouterRefused { .. } => ErrorCode::RouterRefused,
         EngineError::FilterFailed { .. } => ErrorCode::FilterFailed,

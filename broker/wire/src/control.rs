@@ -2,8 +2,8 @@
 
 use logmill_model::{
     BackupReport, BrokerStatus, DeployRequest, Deployed, DeploymentDescription, DeploymentName,
-    ModuleDescription, ModuleLogLine, PolicyChange, ProducerIdentity, ProducerName, SkippedLane,
-    TopicDescription, TopicName, TopicPolicy,
+    ModuleDescription, ModuleLogLine, MovedLane, PolicyChange, ProducerIdentity, ProducerName,
+    ResetRequest, SkippedLane, TopicDescription, TopicName, TopicPolicy,
 };
 use serde::{Deserialize, Serialize};
 
@@ -96,6 +96,9 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         skip_lost: bool,
     },
+    /// Moves a deployment's cursors. Answered by [`Response::Moved`].
+    #[serde(rename = "module.reset")]
+    ModuleReset(ResetRequest),
     /// Deletes a deployment with its cursors; its topics stay. Answered by [`Response::Done`].
     #[serde(rename = "module.delete")]
     ModuleDelete {
@@ -149,6 +152,8 @@ pub enum Response {
     Deployments(Vec<DeploymentDescription>),
     /// The lanes that went on behind what they had lost.
     Skipped(Vec<SkippedLane>),
+    /// The lanes whose cursors were moved.
+    Moved(Vec<MovedLane>),
     /// Lines of a deployment's log, oldest first.
     Log(Vec<ModuleLogLine>),
     /// The module that was uploaded: the answer to an [`Upload`](crate::Upload).

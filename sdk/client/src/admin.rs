@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use logmill_model::{
     BackupReport, BrokerStatus, DeployRequest, Deployed, DeploymentDescription, DeploymentName,
-    ModuleDescription, ModuleLogLine, PolicyChange, ProducerIdentity, ProducerName, SkippedLane,
-    TopicDescription, TopicName, TopicPolicy, limits::MODULE_BYTES_MAX,
+    ModuleDescription, ModuleLogLine, MovedLane, PolicyChange, ProducerIdentity, ProducerName,
+    ResetRequest, SkippedLane, TopicDescription, TopicName, TopicPolicy, limits::MODULE_BYTES_MAX,
 };
 use logmill_wire::{Accepts, ErrorCode, Request, Response, StreamKind, Upload};
 
@@ -227,6 +227,15 @@ impl Admin {
         ask!(self, request, Response::Skipped(skipped) => skipped)
     }
 
+    /// Moves cursors of a deployment by hand. What waits for another attempt is forgotten.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: unknown deployment, a position that is not there, an offset for more than one
+    /// lane.
+    pub async fn reset(&self, request: ResetRequest) -> Result<Vec<MovedLane>, Error> {
+        ask!(self, Request::ModuleReset(request), Response::Moved(moved) => moved)
+    }
+
     /// Deletes a deployment with its cursors. Its topics stay.
     ///
     /// # Errors
@@ -290,6 +299,7 @@ fn changes(request: &Request) -> bool {
         | Request::ModuleDeploy(_)
         | Request::ModulePause { .. }
         | Request::ModuleResume { .. }
+        | Request::ModuleReset(_)
         | Request::ModuleDelete { .. } => true,
         Request::TopicLs
         | Request::TopicDescribe { .. }

@@ -59,9 +59,9 @@ pub use logmill_model::{
     Backoff, BatchBuilder, BrokerStatus, Compression, Counts, Csn, DeadLetter, DeployRequest,
     Deployed, DeploymentDescription, DeploymentName, DeploymentSettings, DeploymentStatus,
     Envelope, Epoch, FailureReason, Header, LaneDescription, LaneState, Limit, LogLevel,
-    LostOffsets, ModuleDescription, ModuleDigest, ModuleLimits, ModuleLogLine, Offset, OnFull,
-    OutputGrant, PartitionDescription, PlainBatch, PolicyChange, Position, ProducerName, Record,
-    RecordBatch, ShardId, SkippedLane, Source, StartOffset, Timestamp, TopicDescription, TopicName,
-    TopicPolicy, Unrouted, World,
+    LostOffsets, ModuleDescription, ModuleDigest, ModuleLimits, ModuleLogLine, MovedLane, Offset,
+    OnFull, OutputGrant, PartitionDescription, PlainBatch, PolicyChange, Position, ProducerName,
+    Record, RecordBatch, ResetRequest, ShardId, SkippedLane, Source, StartOffset, Timestamp,
+    TopicDescription, TopicName, TopicPolicy, Unrouted, World,
 };
 pub use logmill_wire::{ErrorCode, Limits, Welcome};

@@ -9,6 +9,7 @@ pub(crate) mod logs;
 pub(crate) mod ls;
 mod new;
 mod pause;
+mod reset;
 mod resume;
 
 use clap::Subcommand;
@@ -18,7 +19,6 @@ use crate::{Failure, Session};
 /// Build, deploy and look after modules
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Example:\n  logmill module new greeter\n  logmill module deploy greeter")]
-#[expect(clippy::large_enum_variant, reason = "a command line is read once")]
 pub(crate) enum Verb {
     New(new::Args),
     Build(build::Args),
@@ -29,6 +29,7 @@ pub(crate) enum Verb {
     Logs(logs::Args),
     Pause(pause::Args),
     Resume(resume::Args),
+    Reset(reset::Args),
     Delete(delete::Args),
 }
 
@@ -44,6 +45,7 @@ impl Verb {
             Self::Logs(args) => args.run(session).await,
             Self::Pause(args) => args.run(session).await,
             Self::Resume(args) => args.run(session).await,
+            Self::Reset(args) => args.run(session).await,
             Self::Delete(args) => args.run(session).await,
         }
     }

@@ -8,6 +8,7 @@ mod module_describe;
 mod module_logs;
 mod module_ls;
 mod module_pause;
+mod module_reset;
 mod module_resume;
 mod producer_register;
 mod status;
@@ -67,6 +68,7 @@ async fn handle(client: &Client, request: Request) -> Result<Response, Error> {
         Request::ModuleResume { name, skip_lost } => {
             module_resume::handle(engine, &name, skip_lost).await
         }
+        Request::ModuleReset(reset) => module_reset::handle(engine, reset).await,
         Request::ModuleDelete { name } => module_delete::handle(engine, &name).await,
         Request::ModuleLogs { name, after, max, wait_ms } => {
             module_logs::handle(client, &name, after, max, wait_ms).await
@@ -90,6 +92,7 @@ fn operation(request: &Request) -> &'static str {
         Request::ModuleDescribe { .. } => "module.describe",
         Request::ModulePause { .. } => "module.pause",
         Request::ModuleResume { .. } => "module.resume",
+        Request::ModuleReset(_) => "module.reset",
         Request::ModuleDelete { .. } => "module.delete",
         Request::ModuleLogs { .. } => "module.logs",
     }

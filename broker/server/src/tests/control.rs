@@ -1,7 +1,7 @@
 //! Requests and their answers.
 
 use bytes::Bytes;
-use logmill_model::{Limit, PolicyChange, TopicName, TopicPolicy};
+use logmill_model::{Limit, PolicyChange, Position, ResetRequest, TopicName, TopicPolicy};
 use logmill_wire::{Frame, Request, Response, StreamKind};
 
 use super::support::{Client, Site};
@@ -57,6 +57,8 @@ async fn what_cant_be_done_is_refused_with_its_number_and_changes_nothing() {
     let unlimited =
         PolicyChange { retention_bytes: Some(Limit::Unlimited), ..PolicyChange::default() };
     let zero = PolicyChange { retention_time_ms: Some(Limit::Of(0)), ..PolicyChange::default() };
+    let to = Position::Earliest;
+    let reset = ResetRequest { name: name(), to, topic: None, partition: None };
     for (request, code) in [
         (create("a", 1), 13),
         (create("b", 0), 2),
@@ -69,6 +71,7 @@ async fn what_cant_be_done_is_refused_with_its_number_and_changes_nothing() {
         (Request::ModulePause { name: name() }, 30),
         (Request::ModuleResume { name: name(), skip_lost: false }, 30),
         (Request::ModuleResume { name: name(), skip_lost: true }, 30),
+        (Request::ModuleReset(reset), 30),
         (Request::ModuleDelete { name: name() }, 30),
         (Request::ModuleLogs { name: name(), after: None, max: 1, wait_ms: 30_000 }, 30),
     ] {

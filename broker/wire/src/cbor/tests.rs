@@ -3,9 +3,9 @@
 use logmill_model::{
     BrokerStatus, Counts, DeployRequest, DeploymentDescription, DeploymentSettings,
     DeploymentStatus, Epoch, LaneDescription, LaneState, Limit, LogLevel, LostOffsets,
-    ModuleDescription, ModuleDigest, ModuleLimits, ModuleLogLine, Offset, OnFull, Order,
-    OutputGrant, PartitionDescription, PolicyChange, Position, ShardId, SpaceLevel, StartOffset,
-    Timestamp, TopicDescription, TopicPolicy, Unrouted, Window, World,
+    ModuleDescription, ModuleDigest, ModuleLimits, ModuleLogLine, MovedLane, Offset, OnFull, Order,
+    OutputGrant, PartitionDescription, PolicyChange, Position, ResetRequest, ShardId, SpaceLevel,
+    StartOffset, Timestamp, TopicDescription, TopicPolicy, Unrouted, Window, World,
 };
 use proptest::prelude::*;
 
@@ -138,6 +138,12 @@ fn every_request_comes_back() {
         Request::ModulePause { name: deployment() },
         Request::ModuleResume { name: deployment(), skip_lost: false },
         Request::ModuleResume { name: deployment(), skip_lost: true },
+        Request::ModuleReset(ResetRequest {
+            name: deployment(),
+            to: Position::Ago(60_000),
+            topic: Some(name("t")),
+            partition: Some(1),
+        }),
         Request::ModuleDelete { name: deployment() },
         Request::ModuleLogs { name: deployment(), after: None, max: 10, wait_ms: 0 },
         Request::ModuleLogs { name: deployment(), after: Some(0), max: 10, wait_ms: 500 },
@@ -198,6 +204,12 @@ fn every_response_comes_back() {
         Response::Deployment(deployment().into()),
         Response::Deployments(vec![deployment()]),
         Response::Log(vec![line]),
+        Response::Moved(vec![MovedLane {
+            topic: name("t"),
+            partition: 1,
+            from: Offset(2),
+            to: Offset(3),
+        }]),
         Response::Skipped(vec![skipped]),
         Response::Module(module),
     ] {

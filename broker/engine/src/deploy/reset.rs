@@ -1,0 +1,112 @@
+//! Moving the cursors of a deployment by hand.
+
+use logmill_model::{
+    CommitClass, DeploymentName, LaneId, MovedLane, Offset, Position, Precondition, ResetRequest,
+};
+
+use super::to_its_end;
+use crate::cursors::LaneCursor;
+use crate::limits::HOLES_MAX;
+use crate::parts::CatalogChange;
+use crate::{Engine, Error};
+
+/// A lane, and where it is to stand.
+struct Move {
+    lane: LaneId,
+    cursor: LaneCursor,
+    to: Offset,
+    moved: MovedLane,
+}
+
+impl Engine {
+    /// Moves the cursors of a deployment, all of them or those of a topic or partition. What waits for
+    /// another attempt is forgotten: it is handled anew where the cursor comes to it again. Counts stay.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDeployment`]; [`Error::ResetRefused`] with what does not fit;
+    /// [`Error::OffsetOutOfRange`]. Then nothing has changed. After another error some lanes may have
+    /// moved; doing it again does the rest.
+    pub async fn reset(&self, request: ResetRequest) -> Result<Vec<MovedLane>, Error> {
+        let engine = self.clone();
+        to_its_end(async move { engine.reset_in_turn(&request).await }).await
+    }
+
+    async fn reset_in_turn(&self, request: &ResetRequest) -> Result<Vec<MovedLane>, Error> {
+        let _control = self.deployments().control.lock().await;
+        let name = &request.name;
+        if let Some(running) = self.deployments().get(name) {
+            running.stop_lanes().await;
+        }
+        let moved = self.move_lanes(request).await;
+        // Also when it was refused: the lanes that were stopped go on.
+        if self.parts().views.catalog().deployment(name).is_some() {
+            self.deployments().activate(name).await;
+        }
+        moved
+    }
+
+    async fn move_lanes(&self, request: &ResetRequest) -> Result<Vec<MovedLane>, Error> {
+        let moves = self.plan_moves(request).await?;
+        let (mut moved, mut change) = (Vec::new(), CatalogChange::default());
+        for it in moves {
+            if change.cursors.len() + it.cursor.holes.len() >= HOLES_MAX {
+                self.commit_moves(std::mem::take(&mut change)).await?;
+            }
+            change.cursors.extend(it.cursor.moved(it.lane, it.to));
+            change.preconditions.push(it.precondition());
+            moved.push(it.moved);
+        }
+        self.commit_moves(change).await?;
+        Ok(moved)
+    }
+
+    async fn commit_moves(&self, change: CatalogChange) -> Result<(), Error> {
+        let mut change = Some(CatalogChange { class: CommitClass::Progress, ..change });
+        let moved = self.parts().change_catalog(|_| Ok((change.take().unwrap_or_default(), ())));
+        moved.await
+    }
+
+    async fn plan_moves(&self, request: &ResetRequest) -> Result<Vec<Move>, Error> {
+        let ResetRequest { name, to, topic, partition } = request;
+        let catalog = self.parts().views.catalog();
+        let unknown = || Error::UnknownDeployment(name.clone());
+        let record = catalog.deployment(name).ok_or_else(unknown)?;
+        let mut moves = Vec::new();
+        for (lane, cursor) in self.parts().views.lanes_of(record.id) {
+            let Some(source) = catalog.topic_name(lane.source.topic) else { continue };
+            let index = lane.source.index;
+            if topic.as_ref().is_some_and(|it| it != source)
+                || partition.is_some_and(|it| it != index)
+            {
+                continue;
+            }
+            if let Some(why) = self.parts().suspects.lane(lane) {
+                return Err(Error::StandsStill(why.to_owned()));
+            }
+            let to = self.parts().position(lane.source, *to).await?;
+            let (topic, from) = (source.clone(), cursor.floor());
+            let moved = MovedLane { topic, partition: index, from, to };
+            moves.push(Move { lane, cursor, to, moved });
+        }
+        match (moves.len(), to) {
+            (0, _) => {
+                Err(refused(name, "it has no such lane; `logmill module describe` shows them"))
+            }
+            (2.., Position::Offset(_)) => {
+                Err(refused(name, "an offset is of one partition; say which topic and partition"))
+            }
+            _ => Ok(moves),
+        }
+    }
+}
+
+fn refused(deployment: &DeploymentName, what: &str) -> Error {
+    Error::ResetRefused { deployment: deployment.clone(), what: what.to_owned() }
+}
+
+impl Move {
+    fn precondition(&self) -> Precondition {
+        let (generation, revision) = (self.cursor.record.generation, self.cursor.record.revision);
+        Precondition::Cursor { lane: self.lane, generation, revision }
+    }
+}
