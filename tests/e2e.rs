@@ -10,6 +10,7 @@ mod e2e {
     mod backup;
     mod bad_input;
     mod bench;
+    mod broken;
     mod compression;
     mod consumers;
     mod corrupt;

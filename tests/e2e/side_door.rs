@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use logmill_tests::{Broker, get};
+use logmill_client::World;
+use logmill_tests::{Broker, get, guest};
 
 use crate::PROGRAM;
 
@@ -18,6 +19,41 @@ async fn monitors_see_health_readiness_and_metrics() {
     assert!(metrics.contains("logmill_received_records_total 1"), "{metrics}");
     assert!(metrics.contains("logmill_journal_syncs_total"), "{metrics}");
     assert_eq!(get(&broker, "/topics").await.0, 404);
+}
+
+#[tokio::test]
+async fn each_consumer_tells_its_calls_its_outcomes_and_how_far_it_is_behind() {
+    let component = guest("scripted").await;
+    let broker = Broker::start(PROGRAM).await;
+    broker.create_topic("in", 1).await;
+    let flags = "--on in --out out --from earliest --max-attempts 2 --backoff fixed:1h --order key";
+    broker.deploy("m", World::Consumer, &component, flags).await;
+    for value in ["0 done 2", "1 drop", "2 reject", "3 fail"] {
+        broker.logmill(&["produce", "in", value]).await.ok();
+    }
+    broker.described("m", |it| it.lanes[0].parked == 1).await;
+    let (_, metrics) = get(&broker, "/metrics").await;
+    for line in [
+        "logmill_lane_records_total{deployment=\"m\",outcome=\"done\"} 1",
+        "logmill_lane_records_total{deployment=\"m\",outcome=\"dropped\"} 1",
+        "logmill_lane_records_total{deployment=\"m\",outcome=\"dead_lettered\"} 1",
+        "logmill_lane_records_total{deployment=\"m\",outcome=\"retried\"} 1",
+        "logmill_lane_failed_attempts_total{deployment=\"m\",cause=\"error\"} 1",
+        "logmill_lane_outputs_total{deployment=\"m\"} 2",
+        "logmill_lane_calls_total{deployment=\"m\"} 4",
+        "logmill_deployment_runs{deployment=\"m\"} 1",
+        "logmill_deployment_lag_records{deployment=\"m\"} 1",
+        "logmill_deployment_parked_records{deployment=\"m\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in {metrics}");
+    }
+    for histogram in ["call", "run", "commit"] {
+        let line = format!("logmill_lane_{histogram}_seconds_bucket{{deployment=\"m\",le=");
+        assert!(metrics.contains(&line), "{line} is not in {metrics}");
+    }
+    let seconds = "logmill_deployment_lag_seconds{deployment=\"m\"} ";
+    let age = metrics.lines().find_map(|line| line.strip_prefix(seconds)).unwrap();
+    assert!(age.parse::<f64>().unwrap() > 0.0, "it waits for an hour");
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! Deploying, pausing, resuming and deleting deployments.
 
+mod broken;
 mod describe;
+mod lag;
 pub(crate) mod lost;
 mod reset;
 mod settings;
@@ -19,6 +21,9 @@ use crate::cursors::LaneCursor;
 use crate::handler::Guest;
 use crate::parts::CatalogChange;
 use crate::{Engine, Error};
+pub use lag::Lag;
+
+pub(crate) use broken::pause_broken;
 use settings::Plan;
 
 /// Why a deployment is paused that was deployed so, or by hand.
@@ -222,6 +227,16 @@ impl Engine {
         state: DeploymentState,
     ) -> Result<(), Error> {
         let _control = self.deployments().control.lock().await;
+        self.commit_state(name, state).await?;
+        self.deployments().activate(name).await;
+        Ok(())
+    }
+
+    async fn commit_state(
+        &self,
+        name: &DeploymentName,
+        state: DeploymentState,
+    ) -> Result<(), Error> {
         self.parts()
             .change_catalog(|catalog| {
                 let record = catalog
@@ -238,9 +253,7 @@ impl Engine {
                 }
                 Ok((change, ()))
             })
-            .await?;
-        self.deployments().activate(name).await;
-        Ok(())
+            .await
     }
 
     /// Deletes a deployment with its versions and cursors. Its topics stay.

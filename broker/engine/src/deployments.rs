@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use logmill_model::internal::{DeploymentRecord, VersionRecord};
 use logmill_model::{DeploymentName, DeploymentState, LaneId, PartitionId, TopicName, World};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout_at;
 use tracing::Instrument;
@@ -17,6 +17,7 @@ use crate::active::Active;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::handler::Guest;
+use crate::lane::broken::{Alarm, Rows};
 use crate::lane::call::Context;
 use crate::lane::forgetful::Forgetful;
 use crate::lane::parked::ParkedMax;
@@ -34,6 +35,8 @@ use crate::{Error, modules::Modules};
 pub(crate) struct Deployments {
     parts: Arc<Parts>,
     modules: Arc<Modules>,
+    /// Who pauses deployments whose module breaks on every record.
+    alarms: mpsc::Sender<Alarm>,
     /// Held for a look-up or an insert only.
     by_name: RwLock<BTreeMap<DeploymentName, Arc<Deployment>>>,
     /// Whoever deploys, pauses, resumes or deletes holds it.
@@ -115,8 +118,13 @@ impl Deployment {
 }
 
 impl Deployments {
-    pub(crate) fn new(parts: Arc<Parts>, modules: Arc<Modules>) -> Self {
-        Self { parts, modules, by_name: RwLock::default(), control: tokio::sync::Mutex::default() }
+    pub(crate) fn new(
+        parts: Arc<Parts>,
+        modules: Arc<Modules>,
+        alarms: mpsc::Sender<Alarm>,
+    ) -> Self {
+        let (by_name, control) = Default::default();
+        Self { parts, modules, alarms, by_name, control }
     }
 
     pub(crate) fn get(&self, name: &DeploymentName) -> Option<Arc<Deployment>> {
@@ -190,10 +198,13 @@ impl Deployments {
         let (stop, stopped) = watch::channel(false);
         let mut lanes = Lanes { stop: Some(stop), ..Lanes::default() };
         let catalog = self.parts.views.catalog();
+        let (name, alarms) = (deployment.name.to_string(), self.alarms.clone());
+        let rows = Arc::new(Rows::new(name, record.active_version, alarms));
         for (id, cursor) in self.parts.views.lanes_of(record.id) {
             let Some(topic) = catalog.topic_name(id.source.topic) else { continue };
             let (from, clock) = ((topic, id.source), self.parts.clock.clone());
-            let context = context(deployment, (record, version), guest, from, clock);
+            let settings = (record, version);
+            let context = context((deployment, &rows), settings, guest, from, clock);
             let status = Arc::<Mutex<LaneStatus>>::default();
             lanes.statuses.insert(id, Arc::clone(&status));
             if let Some(why) = self.parts.suspects.lane(id) {
@@ -280,7 +291,7 @@ impl Deployments {
 }
 
 fn context(
-    deployment: &Deployment,
+    (deployment, rows): (&Deployment, &Arc<Rows>),
     (record, version): (&DeploymentRecord, &VersionRecord),
     guest: &Guest,
     (topic, source): (&TopicName, PartitionId),
@@ -301,6 +312,7 @@ fn context(
         handlers: Arc::new(guest.clone()),
         log: Arc::clone(&deployment.log),
         clock,
+        rows: Arc::clone(rows),
         slots: Arc::clone(&deployment.slots),
         memory: Arc::new(Mutex::new(Forgetful)),
         seed: seed(&deployment.name, topic, source.index),

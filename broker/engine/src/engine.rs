@@ -2,23 +2,24 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use logmill_log::storage::Storage;
 use logmill_log::{Opened, Recovered, Scrubber, Settings};
 use logmill_model::{Csn, Epoch, ShardId};
 use logmill_wasm::Runtime;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::Error;
 use crate::backup::Backups;
 use crate::clock::Clock;
+use crate::deploy::pause_broken;
 use crate::deployments::Deployments;
 use crate::housekeeper::{CleanerStats, Housekeeper};
-use crate::limits::CONTROL_WAIT_MAX;
+use crate::limits::{ALARMS_MAX, CONTROL_WAIT_MAX};
 use crate::modules::Modules;
 use crate::parts::{Parts, SequencerThread, Started};
 use crate::replay::{Replayed, replay};
@@ -50,6 +51,15 @@ pub struct Options {
 /// A handle on the engine; all clones are the same one.
 #[derive(Clone)]
 pub struct Engine(Arc<Inner>);
+
+/// An engine that may be gone: what works for it must not keep it.
+pub(crate) struct WeakEngine(Weak<Inner>);
+
+impl WeakEngine {
+    pub(crate) fn upgrade(&self) -> Option<Engine> {
+        self.0.upgrade().map(Engine)
+    }
+}
 
 struct Inner {
     options: Options,
@@ -110,7 +120,8 @@ impl Engine {
             Parts::start(opened, replayed, options.clock.clone()).map_err(no_thread)?;
         let Started { parts, recovered, cleaner, thread } = started_parts;
         let scrubber = parts.log.scrub(options.log.scrub_bytes_per_second).map_err(no_thread)?;
-        let deployments = Deployments::new(Arc::clone(&parts), Arc::clone(&modules));
+        let (alarm, alarms) = mpsc::channel(ALARMS_MAX);
+        let deployments = Deployments::new(Arc::clone(&parts), Arc::clone(&modules), alarm);
         let storage = Arc::clone(&options.storage);
         let keeper = Keeper::new(Arc::clone(&parts), storage, recovered.cluster);
         let (stop, stopped) = watch::channel(false);
@@ -120,7 +131,7 @@ impl Engine {
         let background = vec![
             keeper.start(read_bytes, stopped.clone()),
             tokio::spawn(retention),
-            housekeeper.start(cleaner, stopped),
+            housekeeper.start(cleaner, stopped.clone()),
         ];
         let engine = Self(Arc::new(Inner {
             options,
@@ -139,6 +150,8 @@ impl Engine {
             stopping: AtomicBool::new(false),
             sequencer_thread: Mutex::new(Some(thread)),
         }));
+        let pauses = tokio::spawn(pause_broken(engine.weak(), alarms, stopped));
+        engine.0.background.lock().unwrap_or_else(PoisonError::into_inner).push(pauses);
         engine.start_deployments();
         Ok(engine)
     }
@@ -161,6 +174,10 @@ impl Engine {
                 engine.deployments().start(name).await;
             }
         });
+    }
+
+    fn weak(&self) -> WeakEngine {
+        WeakEngine(Arc::downgrade(&self.0))
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

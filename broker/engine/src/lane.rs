@@ -4,9 +4,11 @@
 //! cursor of a run are **one** commit, conditional on the cursor's revision, so that no crash
 //! falls between them and no later run can jump over an earlier, refused one.
 
+pub(crate) mod broken;
 pub(crate) mod call;
 mod commit;
 pub(crate) mod forgetful;
+mod measure;
 pub(crate) mod parked;
 pub(crate) mod read;
 pub(crate) mod run;
@@ -70,6 +72,8 @@ enum Next {
     Corrupt(String, LostOffsets),
     /// The disk has no room for a commit of this class; go on when it has.
     WaitForSpace(CommitClass),
+    /// The module breaks on every record.
+    Broken,
     /// The broker stops.
     End,
 }
@@ -120,6 +124,7 @@ impl Lane {
                         self.report(0, Some("disk full".to_owned()));
                         self.wait_for_space(class).await;
                     }
+                    Next::Broken => return self.stand_broken().await,
                     Next::End => return,
                 },
             }
@@ -153,6 +158,17 @@ impl Lane {
         let to = self.parts.log.start_offset(self.id.source);
         tracing::error!(next = %self.cursor.next, %to, "the lane is lost: retention removed a record without an outcome");
         self.report(0, None);
+        // An error is a deployment that is gone, and stops the lane as well.
+        let _ = self.stop.wait_for(|stop| *stop).await;
+    }
+
+    /// Stands until the deployment is paused: nothing more is to be given up.
+    async fn stand_broken(&mut self) {
+        self.report(0, Some("the module breaks on every record; it is being paused".to_owned()));
+        tokio::select! {
+            () = self.context.rows.alarm(self.context.dlq.as_str()) => {}
+            _ = self.stop.wait_for(|stop| *stop) => return,
+        }
         // An error is a deployment that is gone, and stops the lane as well.
         let _ = self.stop.wait_for(|stop| *stop).await;
     }

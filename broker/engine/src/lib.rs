@@ -8,9 +8,10 @@
 //! | subscribe, through a filter | `subscribe.rs`, `position.rs` |
 //! | upload a module | `modules.rs` |
 //! | deploy, pause, resume, delete | `deploy.rs`, `deployments.rs` |
-//! | describe a deployment | `deploy/describe.rs` |
+//! | describe a deployment, and how far it is behind | `deploy/describe.rs`, `deploy/lag.rs` |
 //! | go on behind what a lane has lost | `deploy/lost.rs` |
 //! | move cursors by hand | `deploy/reset.rs` |
+//! | pause what breaks on every record | `deploy/broken.rs`; `lane/broken.rs`: when |
 //! | a consumer at work | `lane.rs`; `lane/read.rs`, `lane/run.rs`: handle, `lane/call.rs`, `lane/settle.rs`: decide, `lane/commit.rs` |
 //! | what a lane has left behind | `lane/parked.rs`; `cursors.rs`: as it is durable |
 //! | back up | `backup.rs` |
@@ -55,6 +56,7 @@ mod suspects;
 mod topics;
 mod views;
 
+pub use deploy::Lag;
 pub use engine::{Engine, Options};
 pub use error::Error;
 pub use housekeeper::CleanerStats;

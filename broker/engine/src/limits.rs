@@ -24,6 +24,10 @@ pub(crate) const HOLES_MAX: usize = 40_000;
 pub(crate) const RUN_TIME_MAX: Duration = Duration::from_millis(20);
 /// Bytes of outputs and dead letters that a lane gathers before it commits.
 pub(crate) const RUN_BYTES_MAX: usize = 2 << 20;
+/// Records in a row on which a deployment's module breaks before it is paused.
+pub(crate) const BROKEN_RECORDS_MAX: u32 = 20;
+/// Deployments that wait to be paused for it.
+pub(crate) const ALARMS_MAX: usize = 64;
 /// Bytes that a lane reads at once.
 pub(crate) const READ_BYTES_MAX: usize = 1 << 20;
 

@@ -65,7 +65,8 @@ async fn readyz(State(shared): State<Shared>) -> (StatusCode, String) {
 }
 
 async fn render(State(shared): State<Shared>) -> String {
-    shared.refresh_metrics();
+    // It may read from the disk. An error is a server that stops.
+    let _ = tokio::task::spawn_blocking(move || shared.refresh_metrics()).await;
     metrics::registry().render()
 }
 

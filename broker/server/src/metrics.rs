@@ -2,10 +2,12 @@
 //! producer, *acked* when it is durable (or *refused*), and *sent* to subscribers. What happens in
 //! between is recorded by the engine and the log, in the same registry.
 
-use std::sync::OnceLock;
+use std::collections::BTreeSet;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use logmill_engine::Engine;
+use logmill_model::DeploymentName;
 use logmill_wire::{ErrorCode, StreamKind};
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
@@ -43,9 +45,23 @@ const CLEANER_BACKLOG: &str = "logmill_cleaner_backlog_bytes";
 const DISK_FREE_BYTES: &str = "logmill_disk_free_bytes";
 const DISK_LEVEL: &str = "logmill_disk_level";
 
-/// From 100 µs to 10 s: a local ack at the low end, a struggling disk at the high one.
-const SECONDS_BUCKETS: [f64; 15] =
-    [1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+const LANE_RECORDS: &str = "logmill_lane_records_total";
+const LANE_FAILED: &str = "logmill_lane_failed_attempts_total";
+const LANE_OUTPUTS: &str = "logmill_lane_outputs_total";
+const LANE_CALLS: &str = "logmill_lane_calls_total";
+const LANE_CALL_SECONDS: &str = "logmill_lane_call_seconds";
+const LANE_RUN_SECONDS: &str = "logmill_lane_run_seconds";
+const LANE_COMMIT_SECONDS: &str = "logmill_lane_commit_seconds";
+const RUNS: &str = "logmill_deployment_runs";
+const LAG_RECORDS: &str = "logmill_deployment_lag_records";
+const LAG_SECONDS: &str = "logmill_deployment_lag_seconds";
+const PARKED: &str = "logmill_deployment_parked_records";
+
+/// From 10 µs to 10 s: a call of a module at the low end, a struggling disk at the high one.
+const SECONDS_BUCKETS: [f64; 18] = [
+    1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5,
+    1.0, 2.5, 10.0,
+];
 
 /// The process's registry, installed at the first call. Servers of one process share it, since
 /// `metrics` records into one for all.
@@ -81,6 +97,7 @@ fn describe() {
     describe_counter!(SENT_RECORDS, "Records sent to subscribers.");
     describe_counter!(SENT_BYTES, Unit::Bytes, "Bytes of batches sent to subscribers.");
     describe_counter!(REQUESTS, "Control requests, by operation.");
+    describe_lanes();
     describe_counter!(FAULTS, "Refusals told to clients, by error.");
     describe_counter!(SYNCS, "Syncs of the journal, each for all commits that waited.");
     describe_counter!(ENTRIES, "Commits made durable.");
@@ -100,6 +117,53 @@ fn describe() {
         DISK_LEVEL,
         "0: there is room; 1: full, no records are taken in; 2: only what frees space is."
     );
+}
+
+fn describe_lanes() {
+    describe_counter!(LANE_RECORDS, "What became of records, by deployment and outcome.");
+    describe_counter!(LANE_FAILED, "Attempts that failed, by deployment and cause.");
+    describe_counter!(LANE_OUTPUTS, "Records that modules have put out, by deployment.");
+    describe_counter!(LANE_CALLS, "Calls of modules, by deployment.");
+    describe_histogram!(
+        LANE_CALL_SECONDS,
+        Unit::Seconds,
+        "How long a call takes: the first one of each run of calls."
+    );
+    describe_histogram!(
+        LANE_RUN_SECONDS,
+        Unit::Seconds,
+        "How long the calls take that are committed together."
+    );
+    describe_histogram!(LANE_COMMIT_SECONDS, Unit::Seconds, "From a run's end to its commit.");
+    describe_gauge!(RUNS, "1 when the deployment is meant to run, 0 when it is paused or deleted.");
+    describe_gauge!(LAG_RECORDS, "Records without an outcome, by deployment.");
+    describe_gauge!(LAG_SECONDS, Unit::Seconds, "Age of the oldest record without an outcome.");
+    describe_gauge!(PARKED, "Records that wait for another attempt, or for one that does.");
+}
+
+/// Tells how far deployments are behind. May wait for the disk.
+pub(crate) fn poll_lags(engine: &Engine) {
+    static KNOWN: Mutex<BTreeSet<DeploymentName>> = Mutex::new(BTreeSet::new());
+    let lags = engine.lags();
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    // The registry keeps what it has seen; what is gone is at rest.
+    for name in std::mem::take(&mut *known) {
+        if !lags.iter().any(|lag| lag.name == name) {
+            for gauge in [RUNS, LAG_RECORDS, LAG_SECONDS, PARKED] {
+                gauge!(gauge, "deployment" => name.to_string()).set(0.0);
+            }
+        }
+    }
+    for lag in lags {
+        let gauge = |gauge: &'static str| gauge!(gauge, "deployment" => lag.name.to_string());
+        gauge(RUNS).set(f64::from(u8::from(lag.runs)));
+        gauge(LAG_RECORDS).set(lag.records as f64);
+        gauge(PARKED).set(lag.parked as f64);
+        if let Some(ms) = lag.age_ms {
+            gauge(LAG_SECONDS).set(ms as f64 / 1000.0);
+        }
+        known.insert(lag.name);
+    }
 }
 
 /// Folds histograms from time to time, so that what nobody scrapes does not pile up. Never ends.

@@ -71,6 +71,7 @@ impl Monitored for State {
     fn refresh_metrics(&self) {
         if let Some(engine) = self.engine.get() {
             metrics::poll(engine);
+            metrics::poll_lags(engine);
         }
     }
 }

@@ -12,6 +12,7 @@ use logmill_model::{
 use logmill_wasm::{CallContext, Failure, SharedMemory};
 use tokio::sync::Semaphore;
 
+use super::broken::Rows;
 use super::parked::ParkedMax;
 use super::settle::{Burial, Moment, Policy, Settled, settle};
 use crate::clock::Clock;
@@ -36,6 +37,8 @@ pub(crate) struct Context {
     pub(crate) handlers: Arc<dyn Handlers>,
     pub(crate) log: Arc<ModuleLog>,
     pub(crate) clock: Clock,
+    /// The records in a row that broke the module.
+    pub(crate) rows: Arc<Rows>,
     /// What the deployment may have of the workers.
     pub(crate) slots: Arc<Semaphore>,
     /// What its calls remember.

@@ -1,10 +1,11 @@
 //! The one commit of a run, and what its outcome means for the lane.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use logmill_model::internal::{CursorRecord, CursorsRecord, HoleRecord};
 use logmill_model::{
-    Append, Commit, CommitClass, Counts, FailureReason, LostOffsets, Offset, Outcome, PartitionId,
+    Append, Commit, CommitClass, FailureReason, LostOffsets, Offset, Outcome, PartitionId,
     Precondition, Record, RecordBatch, Refusal,
 };
 use logmill_wasm::Failure;
@@ -19,21 +20,22 @@ type Changes = BTreeMap<Offset, Option<HoleRecord>>;
 impl Lane {
     /// Commits what a run came to. Refused, nothing of it has happened.
     pub(super) async fn commit(&mut self, ran: Ran, changes: Changes) -> Next {
-        let Ran { cursor, parked, writes, records, last, .. } = ran;
+        let Ran { cursor, parked, writes, records, last, row, times, .. } = ran;
         let commit = match self.commit_of(&cursor, &changes, &writes) {
             Ok(commit) => commit,
             Err(TopicMissing(topic)) => {
                 return self.forget(Next::Wait(format!("topic {topic} does not exist")));
             }
         };
-        let class = commit.class;
+        let (class, proposed) = (commit.class, Instant::now());
         let Ok(outcome) = self.parts.sequencer.commit(commit).await else { return Next::End };
         match outcome {
             Outcome::Committed(_) => {
-                self.measure(&cursor.counts);
+                self.measure(&cursor.counts, &times, proposed.elapsed());
                 (self.cursor, self.parked) = (cursor, parked);
                 self.records_max = RUN_RECORDS_MAX;
-                Next::Go
+                self.context.rows.add(row);
+                if self.context.rows.is_full() { Next::Broken } else { Next::Go }
             }
             Outcome::Unknown => Next::End,
             Outcome::Refused(refusal) => {
@@ -76,9 +78,7 @@ impl Lane {
         }
         cursor.revision += 1;
         let changes = parked.take_changes();
-        let (handler, writes, broken) = (None, Vec::new(), None);
-        let ran = Ran { handler, cursor, parked, writes, records: 0, last: None, broken };
-        self.commit(ran, changes).await
+        self.commit(Ran::new(None, cursor, parked), changes).await
     }
 
     fn commit_of(
@@ -105,22 +105,5 @@ impl Lane {
         let (generation, revision) = (before.generation, before.revision);
         let precondition = Precondition::Cursor { lane, generation, revision };
         Ok(Commit { appends, preconditions: vec![precondition], class })
-    }
-
-    /// Tells the metrics what a run has added to the counts.
-    fn measure(&self, after: &Counts) {
-        let before = &self.cursor.counts;
-        for (outcome, count) in [
-            ("done", after.done - before.done),
-            ("dropped", after.dropped - before.dropped),
-            ("retried", after.retried - before.retried),
-            ("dead_lettered", after.dead_lettered - before.dead_lettered),
-        ] {
-            if count > 0 {
-                let deployment = self.context.deployment.clone();
-                metrics::counter!("logmill_lane_records_total", "deployment" => deployment, "outcome" => outcome)
-                    .increment(count);
-            }
-        }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use logmill_log::StoredBatch;
 use logmill_model::internal::{CursorRecord, HoleRecord};
@@ -16,11 +16,12 @@ use logmill_model::{
 };
 use logmill_wasm::Failure;
 
+use super::broken::Row;
 use super::call::{Call, Context};
 use super::parked::Parked;
 use super::settle::{Settled, count};
 use crate::handler::Handler;
-use crate::limits::{RUN_BYTES_MAX, RUN_TIME_MAX};
+use crate::limits::{BROKEN_RECORDS_MAX, RUN_BYTES_MAX, RUN_TIME_MAX};
 use crate::outputs::Write;
 use crate::seed::key_hash;
 
@@ -57,8 +58,35 @@ pub(crate) struct Ran {
     pub(crate) records: usize,
     /// The last one that the module was asked about.
     pub(crate) last: Option<Offset>,
+    /// For the metrics.
+    pub(crate) times: Times,
+    /// Whether the module broke on these records, for the row of its deployment.
+    pub(crate) row: Row,
     /// Why the run ended early, if the next one would end at once.
     pub(crate) broken: Option<Broken>,
+}
+
+impl Ran {
+    /// Nothing, from here on.
+    pub(crate) fn new(
+        handler: Option<Box<dyn Handler>>,
+        cursor: CursorRecord,
+        parked: Parked,
+    ) -> Self {
+        let (writes, row, times) = (Vec::new(), Row::default(), Times::default());
+        Self { handler, cursor, parked, writes, records: 0, last: None, times, row, broken: None }
+    }
+}
+
+/// How long a run took.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Times {
+    /// How often the module was called.
+    pub(crate) calls: u64,
+    /// How long the first call took: a sample, since at a million calls a second nobody times them all.
+    pub(crate) first_call: Option<Duration>,
+    /// How long all of it took.
+    pub(crate) run: Duration,
 }
 
 /// What keeps a lane from handling its next record.
@@ -92,15 +120,16 @@ impl Run {
     /// Handles the records.
     pub(crate) fn execute(self) -> Ran {
         let Self { context, handler, cursor, parked, level, refused, .. } = self;
-        let (writes, broken) = (Vec::new(), None);
-        let ran = Ran { handler, cursor, parked, writes, records: 0, last: None, broken };
+        let ran = Ran::new(handler, cursor, parked);
         let started = Instant::now();
         let share = Share { started, records_max: self.records_max, bytes: 0, decompressed: 0 };
-        let mut running = Running { context: &context, level, refused, share, ran };
+        let broken_before = context.rows.length();
+        let mut running = Running { context: &context, level, refused, share, broken_before, ran };
         if running.take_up(self.due, &self.due_batches) == Next::Go {
             running.go_on(&self.batches);
         }
         let mut ran = running.ran;
+        ran.times.run = started.elapsed();
         ran.cursor.revision += 1;
         ran
     }
@@ -111,6 +140,8 @@ struct Running<'a> {
     level: SpaceLevel,
     refused: Option<(Offset, Failure)>,
     share: Share,
+    /// The row of records that broke the module before this run.
+    broken_before: u32,
     ran: Ran,
 }
 
@@ -208,7 +239,12 @@ impl Running<'_> {
         let offset = call.offset;
         let refused = self.refused.take_if(|(at, _)| *at == offset).map(|(_, failure)| failure);
         let before = parked.as_ref().and_then(|hole| hole.failed.as_ref());
+        let began = self.ran.times.first_call.is_none().then(Instant::now);
         let decided = self.context.decide(&mut self.ran.handler, &call, before, refused);
+        self.ran.times.calls += 1;
+        if let Some(began) = began {
+            self.ran.times.first_call = Some(began.elapsed());
+        }
         let decided = match decided {
             Ok(decided) => decided,
             Err(failure) => return self.end(Broken::Init(failure)),
@@ -218,6 +254,7 @@ impl Running<'_> {
             return self.end(Broken::Space);
         }
         count(&mut self.ran.cursor.counts, &decided.settled, decided.failure);
+        self.ran.row.count(&decided.settled);
         self.ran.last = Some(offset);
         self.ran.records += 1;
         let bytes = decided.writes.iter().map(|it| BatchBuilder::encoded_bytes(&it.record));
@@ -232,6 +269,9 @@ impl Running<'_> {
             self.ran.parked.park(offset, HoleRecord { failed: Some(failed), ..hole });
         } else if !is_new {
             self.ran.parked.settle(offset);
+        }
+        if self.ran.row.after(self.broken_before) >= BROKEN_RECORDS_MAX {
+            return Next::End;
         }
         self.share.is_left(self.ran.records)
     }

@@ -1,5 +1,8 @@
 //! Lanes over a disk that fails, with modules that do as they are told.
 
+mod broken;
+mod compressed;
+mod order;
 mod space;
 
 use std::collections::BTreeMap;
@@ -18,9 +21,9 @@ use logmill_model::{
 };
 use logmill_wasm::CallContext;
 
-mod compressed;
-mod order;
+use tokio::sync::mpsc;
 
+use super::broken::{Alarm, Rows};
 use super::parked::ParkedMax;
 use super::settle::Policy;
 use super::*;
@@ -96,6 +99,8 @@ struct Bench {
     status: Arc<Mutex<LaneStatus>>,
     order: Order,
     parked_max: ParkedMax,
+    rows: Arc<Rows>,
+    alarms: mpsc::Receiver<Alarm>,
 }
 
 impl Bench {
@@ -110,7 +115,10 @@ impl Bench {
         let crate::parts::Started { parts, thread, .. } = started;
         let (stop, status) = (watch::channel(false).0, Arc::default());
         let parked_max = ParkedMax { records: 10_000, bytes: 1 << 20 };
-        Self { parts, thread, stop, status, order: Order::Partition, parked_max }
+        let (alarm, alarms) = mpsc::channel(1);
+        let rows = Arc::new(Rows::new("scripted".into(), 1, alarm));
+        let order = Order::Partition;
+        Self { parts, thread, stop, status, order, parked_max, rows, alarms }
     }
 
     /// Topics, a cursor at 0, and this many records to handle.
@@ -161,6 +169,7 @@ impl Bench {
             handlers: Arc::new(Scripts(Arc::clone(module))),
             log: Arc::default(),
             clock: self.parts.clock.clone(),
+            rows: Arc::clone(&self.rows),
             slots: Arc::new(tokio::sync::Semaphore::new(1)),
             memory: Arc::new(Mutex::new(forgetful::Forgetful)),
             seed: 1,
