@@ -26,6 +26,7 @@
 
 mod active;
 mod backup;
+mod batches;
 mod catalog;
 pub mod clock;
 mod cursors;

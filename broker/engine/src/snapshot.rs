@@ -20,9 +20,10 @@ use std::io;
 use bytes::{Bytes, BytesMut};
 use logmill_log::storage::Storage;
 use logmill_log::{EntryId, Log};
-use logmill_model::{BatchBuilder, ClusterId, Offset, PartitionId, Record, RecordBatch};
+use logmill_model::{ClusterId, Offset, PartitionId, Record};
 
 use crate::Error;
+use crate::batches::batches;
 use crate::views::Views;
 
 pub(crate) use keeper::Keeper;
@@ -119,21 +120,6 @@ fn part(
         None => None,
     };
     Ok(Some(PartitionSnapshot { partition, newest, next, batches: batches(records)? }))
-}
-
-fn batches(records: &[Record]) -> Result<Vec<RecordBatch>, Error> {
-    let mut batches = Vec::new();
-    let mut builder = BatchBuilder::default();
-    for record in records {
-        if builder.push(record).is_err() {
-            batches.push(std::mem::take(&mut builder).seal());
-            builder.push(record)?;
-        }
-    }
-    if !builder.is_empty() {
-        batches.push(builder.seal());
-    }
-    Ok(batches)
 }
 
 /// Puts a snapshot in the place of the one before. Until the rename the old one is whole.
