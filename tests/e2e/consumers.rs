@@ -240,23 +240,3 @@ async fn records_of_a_key_are_handled_in_order_while_one_of_them_fails() {
     }
     assert_eq!(found, expected);
 }
-
-/// Until its calls are given a memory: else it would do again what it meant to do once.
-#[tokio::test]
-async fn what_a_module_wants_to_remember_fails_its_attempt_and_is_not_forgotten_in_silence() {
-    let component = guest("remembering").await;
-    let broker = Broker::start(PROGRAM).await;
-    broker.create_topic("in", 1).await;
-    produce(&broker, "in", &["0 once a", "1 count b", "2 get b", "3"]).await;
-    let flags = "--on in --out out --from earliest --max-attempts 1";
-    broker.deploy("r", World::Consumer, &component, flags).await;
-    let counts = broker.settled("r").await.counts;
-    assert_eq!((counts.done, counts.dead_lettered), (2, 2));
-    assert_eq!(values(&broker, "out").await, ["b -", "3"]);
-    let letters: Vec<Value> = broker.logmill(&["dlq", "show", "r", "-o", "json"]).await.ok().json();
-    for (letter, what) in letters.iter().zip(["claims", "state"]) {
-        let (reason, detail) = (&letter["dlq"]["reason"], &letter["dlq"]["detail"]);
-        assert_eq!(reason, "state-limit");
-        assert!(detail.as_str().unwrap().contains(&format!("0 bytes of {what}")), "{detail}");
-    }
-}

@@ -2,10 +2,12 @@
 
 mod broken;
 mod describe;
+mod ended;
 mod lag;
 pub(crate) mod lost;
 mod reset;
 mod settings;
+mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,7 +52,15 @@ impl Engine {
         if let Some(running) = self.deployments().get(name) {
             running.stop_lanes().await;
         }
-        let deployed = self.commit_deploy(&request, &plan).await;
+        let deployed = match self.clear_state(name).await {
+            Ok(()) => self.commit_deploy(&request, &plan).await,
+            Err(error) => Err(error),
+        };
+        if deployed.is_ok()
+            && let Err(error) = self.clear_state(name).await
+        {
+            tracing::warn!(deployment = %name, %error, "what ended lanes remember is deleted with the next deploy");
+        }
         // Also when it was refused: the lanes that were stopped go on.
         self.deployments().activate(name).await;
         if deployed.is_err() && self.parts().views.catalog().deployment(name).is_none() {

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use logmill_model::internal::{DeploymentRecord, VersionRecord};
-use logmill_model::{DeploymentName, DeploymentState, LaneId, PartitionId, TopicName, World};
+use logmill_model::{
+    DeploymentId, DeploymentName, DeploymentState, LaneId, PartitionId, TopicName, World,
+};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout_at;
@@ -19,7 +21,6 @@ use crate::clock::Clock;
 use crate::handler::Guest;
 use crate::lane::broken::{Alarm, Rows};
 use crate::lane::call::Context;
-use crate::lane::forgetful::Forgetful;
 use crate::lane::parked::ParkedMax;
 use crate::lane::settle::Policy;
 use crate::lane::{Lane, LaneStatus};
@@ -28,6 +29,7 @@ use crate::module_log::ModuleLog;
 use crate::outputs::Grants;
 use crate::parts::Parts;
 use crate::produce::Router;
+use crate::remembered::Remembered;
 use crate::seed::seed;
 use crate::{Error, modules::Modules};
 
@@ -57,6 +59,8 @@ pub(crate) struct Deployment {
     pub(crate) log: Arc<ModuleLog>,
     condition: Mutex<Condition>,
     lanes: Mutex<Lanes>,
+    /// What its lanes remember; none before somebody asks, or after one of them ended badly.
+    remembered: Mutex<Option<Arc<Remembered>>>,
     /// What the deployment may have of the workers, so that a slow one leaves some to others.
     slots: Arc<Semaphore>,
 }
@@ -75,6 +79,7 @@ impl Deployment {
             log: Arc::default(),
             condition: Mutex::new(Condition::Compiling),
             lanes: Mutex::default(),
+            remembered: Mutex::default(),
             slots: Arc::new(Semaphore::new(RUNS_MAX)),
         }
     }
@@ -93,10 +98,24 @@ impl Deployment {
         Some(status.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
+    /// What its lanes remember, as long as it is this deployment and not a later one of its name.
+    pub(crate) fn remembered(&self, id: DeploymentId) -> Arc<Remembered> {
+        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*remembered {
+            Some(it) if it.deployment() == id => Arc::clone(it),
+            _ => Arc::clone(remembered.insert(Arc::new(Remembered::of(id)))),
+        }
+    }
+
     /// Stops the lanes; each settles and commits what it is handling first.
     pub(crate) async fn stop_lanes(&self) {
+        let mut ended_well = true;
         for mut task in self.begin_stop() {
-            self.report(&mut task).await;
+            ended_well &= self.report(&mut task).await;
+        }
+        if !ended_well {
+            // What a lane committed last may not be taken in.
+            *self.remembered.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
     }
 
@@ -110,10 +129,13 @@ impl Deployment {
         stopped.tasks
     }
 
-    async fn report(&self, task: &mut JoinHandle<()>) {
-        if let Err(error) = task.await {
+    /// Waits for a lane to end; tells whether it ended well.
+    async fn report(&self, task: &mut JoinHandle<()>) -> bool {
+        let ended = task.await;
+        if let Err(error) = &ended {
             tracing::error!(deployment = %self.name, %error, "a lane ended badly");
         }
+        ended.is_ok()
     }
 }
 
@@ -314,7 +336,7 @@ fn context(
         clock,
         rows: Arc::clone(rows),
         slots: Arc::clone(&deployment.slots),
-        memory: Arc::new(Mutex::new(Forgetful)),
+        remembered: deployment.remembered(record.id),
         seed: seed(&deployment.name, topic, source.index),
     }
 }

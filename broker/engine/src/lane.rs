@@ -7,10 +7,11 @@
 pub(crate) mod broken;
 pub(crate) mod call;
 mod commit;
-pub(crate) mod forgetful;
 mod measure;
+pub(crate) mod memory;
 pub(crate) mod parked;
 pub(crate) mod read;
+mod recall;
 pub(crate) mod run;
 pub(crate) mod settle;
 mod status;
@@ -28,7 +29,9 @@ use crate::cursors::LaneCursor;
 use crate::handler::Handler;
 use crate::limits::{LANE_RETRY_WAIT, RUN_RECORDS_MAX, TAKE_UP_MAX};
 use crate::parts::Parts;
+use crate::state::LaneState;
 use call::Context;
+use memory::RunMemory;
 use parked::Parked;
 use read::Batches;
 use run::{Broken, Ran, Run};
@@ -42,6 +45,8 @@ pub(crate) struct Lane {
     id: LaneId,
     cursor: CursorRecord,
     parked: Parked,
+    /// What it remembers, as it is durable.
+    state: Arc<LaneState>,
     handler: Option<Box<dyn Handler>>,
     ends: watch::Receiver<Offset>,
     stop: watch::Receiver<bool>,
@@ -88,12 +93,14 @@ impl Lane {
     ) -> Self {
         let ends = parts.views.watch(id.source);
         let (cursor, parked) = Parked::of(context.order, cursor);
+        let state = context.remembered.lane(id.source);
         Self {
             parts,
             context,
             id,
             cursor,
             parked,
+            state,
             handler: None,
             ends,
             stop,
@@ -105,6 +112,9 @@ impl Lane {
 
     /// Runs until it is told to stop; what it is handling then is settled and committed first.
     pub(crate) async fn run(mut self) {
+        if !self.recall().await {
+            return;
+        }
         loop {
             match self.step() {
                 Step::Stop => return,
@@ -117,7 +127,7 @@ impl Lane {
                         self.wait(LANE_RETRY_WAIT).await;
                     }
                     Next::Corrupt(why, lost) => {
-                        self.report_corrupt(why, lost);
+                        self.report_corrupt(why, Some(lost));
                         self.wait(LANE_RETRY_WAIT).await;
                     }
                     Next::WaitForSpace(class) => {
@@ -131,8 +141,12 @@ impl Lane {
         }
     }
 
+    fn is_stopped(&self) -> bool {
+        *self.stop.borrow() || self.stop.has_changed().is_err()
+    }
+
     fn step(&mut self) -> Step {
-        if *self.stop.borrow() || self.stop.has_changed().is_err() {
+        if self.is_stopped() {
             return Step::Stop;
         }
         let floor = self.parked.first().unwrap_or(self.cursor.next);
@@ -256,6 +270,7 @@ impl Lane {
             handler: self.handler.take(),
             cursor: self.cursor.clone(),
             parked: std::mem::take(&mut self.parked),
+            memory: RunMemory::of(&self.state),
             due,
             due_batches: of_due,
             batches: new,

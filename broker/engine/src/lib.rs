@@ -13,6 +13,7 @@
 //! | move cursors by hand | `deploy/reset.rs` |
 //! | pause what breaks on every record | `deploy/broken.rs`; `lane/broken.rs`: when |
 //! | a consumer at work | `lane.rs`; `lane/read.rs`, `lane/run.rs`: handle, `lane/call.rs`, `lane/settle.rs`: decide, `lane/commit.rs` |
+//! | what a lane remembers | `state.rs`, `remembered.rs`: as it is durable; `lane/memory.rs`: in a run; `deploy/state.rs`: told |
 //! | what a lane has left behind | `lane/parked.rs`; `cursors.rs`: as it is durable |
 //! | back up | `backup.rs` |
 //! | what a topic's policy keeps | `retention.rs`; `sequencer/capacity.rs`: what rejects when it is full |
@@ -46,11 +47,13 @@ mod parts;
 mod pool;
 mod position;
 mod produce;
+mod remembered;
 mod replay;
 mod retention;
 mod seed;
 mod sequencer;
 mod snapshot;
+mod state;
 mod status;
 mod subscribe;
 mod suspects;

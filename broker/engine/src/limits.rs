@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use logmill_model::limits::COMMIT_BYTES_MAX;
+use logmill_model::limits::{COMMIT_BYTES_MAX, STATE_KEY_BYTES_MAX, STATE_VALUE_BYTES_MAX};
 
 /// Bytes of commits between `propose` and durable, of all proposers together.
 pub(crate) const PROPOSALS_BYTES_MAX: usize = 64 << 20;
@@ -30,6 +30,14 @@ pub(crate) const BROKEN_RECORDS_MAX: u32 = 20;
 pub(crate) const ALARMS_MAX: usize = 64;
 /// Bytes that a lane reads at once.
 pub(crate) const READ_BYTES_MAX: usize = 1 << 20;
+
+/// What a lane remembers, in bytes: its keys, their values, and 128 for each.
+pub(crate) const STATE_BYTES_MAX: usize = 16 << 20;
+/// What one call may change of it, in bytes counted alike.
+pub(crate) const STATE_CALL_BYTES_MAX: usize = 2 << 20;
+/// Keys of what lanes remember that are told at once, and their bytes, the last one excepted.
+pub(crate) const STATE_PAGE_MAX: u32 = 1000;
+pub(crate) const STATE_PAGE_BYTES_MAX: usize = 1 << 20;
 
 /// Bytes of outputs of all routers for one batch.
 pub(crate) const ROUTE_BYTES_MAX: usize = 4 << 20;
@@ -76,6 +84,10 @@ pub(crate) const LANE_RETRY_WAIT: Duration = Duration::from_millis(500);
 const _: () = assert!(RUNS_MAX < EXTRA_WORKERS_MAX);
 const _: () = assert!(RUN_BYTES_MAX * 2 < COMMIT_BYTES_MAX);
 const _: () = assert!(COMMIT_BYTES_MAX < PROPOSALS_BYTES_MAX);
+// A run of one record has room for all that its call may write and change.
+const _: () =
+    assert!(logmill_wasm::Limits::OUTPUT_BYTES as usize + STATE_CALL_BYTES_MAX < COMMIT_BYTES_MAX);
+const _: () = assert!(STATE_VALUE_BYTES_MAX + STATE_KEY_BYTES_MAX + 128 < STATE_CALL_BYTES_MAX);
 
 /// How much the log grows from one snapshot of the internal topics to the next, in bytes.
 pub(crate) const SNAPSHOT_LOG_BYTES: u64 = 64 * 1024 * 1024;

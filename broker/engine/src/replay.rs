@@ -86,7 +86,7 @@ fn accept_losses(log: &Log) -> Result<(), Error> {
 }
 
 /// Reads a partition from an offset on, around what is lost.
-fn read(
+pub(crate) fn read(
     log: &Log,
     (partition, mut next): (PartitionId, Offset),
     lost: &mut LostRecords,

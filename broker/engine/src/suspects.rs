@@ -37,6 +37,11 @@ impl LostRecords {
         self.by_topic.contains_key(&partition)
     }
 
+    /// Why what is in this topic may not be all, for a person.
+    pub(crate) fn why(&self, partition: PartitionId) -> Option<&str> {
+        self.by_topic.get(&partition).map(|(why, _)| why.as_str())
+    }
+
     /// Who stands still for it; `cursors` says where the newest record of each lane lies.
     pub(crate) fn suspects(mut self, cursors: &BTreeMap<LaneId, Offset>) -> Suspects {
         let lost_cursors = self.by_topic.remove(&PartitionId::CURSORS);

@@ -18,6 +18,7 @@ mod ids;
 pub mod internal;
 pub mod limits;
 mod module;
+mod module_state;
 mod names;
 mod partitioner;
 mod pointer;
@@ -52,6 +53,7 @@ pub use ids::{
     Timestamp, TopicId,
 };
 pub use module::{FailureReason, LogLevel, Message, Output, RetryRequest, Verdict, World};
+pub use module_state::{StateEntry, StatePlace, StateQuery};
 pub use names::{DeploymentName, ProducerName, TopicName};
 pub use partitioner::{murmur2, partition_of_key};
 pub use pointer::Pointer;

@@ -9,10 +9,11 @@ use logmill_model::{
     DeadLetter, FailureReason, LogLevel, Message, ModuleDigest, Offset, Order, Record, Source,
     Timestamp, TopicName, Verdict,
 };
-use logmill_wasm::{CallContext, Failure, SharedMemory};
+use logmill_wasm::{CallContext, Failure};
 use tokio::sync::Semaphore;
 
 use super::broken::Rows;
+use super::memory::RunMemory;
 use super::parked::ParkedMax;
 use super::settle::{Burial, Moment, Policy, Settled, settle};
 use crate::clock::Clock;
@@ -20,6 +21,7 @@ use crate::handler::{Handler, Handlers};
 use crate::limits::HOPS_MAX;
 use crate::module_log::ModuleLog;
 use crate::outputs::{Grants, Write};
+use crate::remembered::Remembered;
 use crate::seed::mix;
 
 /// What a lane is, as far as handling records goes. The same for all its runs.
@@ -41,8 +43,8 @@ pub(crate) struct Context {
     pub(crate) rows: Arc<Rows>,
     /// What the deployment may have of the workers.
     pub(crate) slots: Arc<Semaphore>,
-    /// What its calls remember.
-    pub(crate) memory: SharedMemory,
+    /// What its deployment remembers.
+    pub(crate) remembered: Arc<Remembered>,
     /// Of the deployment and the partition; mixed with offset and attempt for each call.
     pub(crate) seed: u64,
 }
@@ -53,6 +55,8 @@ pub(crate) struct Call<'a> {
     pub(crate) stored: &'a StoredBatch,
     pub(crate) record: Record,
     pub(crate) now: Timestamp,
+    /// What it remembers.
+    pub(crate) memory: RunMemory,
 }
 
 /// What was decided of a record.
@@ -74,11 +78,12 @@ impl Context {
         before: Option<&FailedAttempts>,
         refused: Option<Failure>,
     ) -> Result<Decided, Failure> {
+        call.memory.begin();
         let message = self.message(call, before);
         let seed = mix(self.seed, call.offset.0, message.attempt);
         let result = match refused {
             Some(failure) => Err(failure),
-            None => self.call(handler, &message, call.now, seed)?,
+            None => self.call(handler, &message, call, seed)?,
         };
         let (result, mut writes) = self.resolve(result, call);
         let failure = result.as_ref().err().map(|failure| failure.reason);
@@ -96,9 +101,10 @@ impl Context {
         &self,
         handler: &mut Option<Box<dyn Handler>>,
         message: &Message,
-        now: Timestamp,
+        call: &Call<'_>,
         seed: u64,
     ) -> Result<Result<Verdict, Failure>, Failure> {
+        let now = call.now;
         let mut log = |level: LogLevel, text: &str| self.log.write(now, level, Some(message), text);
         let instance = match handler {
             Some(instance) => instance,
@@ -107,7 +113,7 @@ impl Context {
                 handler.insert(self.handlers.instantiate(call)?)
             }
         };
-        let memory = Some(Arc::clone(&self.memory));
+        let memory = Some(call.memory.shared());
         let call = CallContext { now, seed, log: &mut log, memory };
         let result = instance.handle(message, call);
         if let Ok(Verdict::Retry(retry)) = &result {

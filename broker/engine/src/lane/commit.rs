@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use logmill_model::internal::{CursorRecord, CursorsRecord, HoleRecord};
+use logmill_model::internal::{CursorRecord, CursorsRecord, HoleRecord, StateRecord};
 use logmill_model::{
     Append, Commit, CommitClass, FailureReason, LostOffsets, Offset, Outcome, PartitionId,
     Precondition, Record, RecordBatch, Refusal,
 };
 use logmill_wasm::Failure;
 
+use super::memory::Kept;
 use super::run::Ran;
 use super::{Lane, Next};
+use crate::batches::batches;
 use crate::limits::RUN_RECORDS_MAX;
 use crate::outputs::{Gathered, TopicMissing, Write};
 
@@ -20,8 +22,8 @@ type Changes = BTreeMap<Offset, Option<HoleRecord>>;
 impl Lane {
     /// Commits what a run came to. Refused, nothing of it has happened.
     pub(super) async fn commit(&mut self, ran: Ran, changes: Changes) -> Next {
-        let Ran { cursor, parked, writes, records, last, row, times, .. } = ran;
-        let commit = match self.commit_of(&cursor, &changes, &writes) {
+        let Ran { cursor, parked, writes, kept, records, last, row, times, .. } = ran;
+        let commit = match self.commit_of(&cursor, &changes, &writes, &kept) {
             Ok(commit) => commit,
             Err(TopicMissing(topic)) => {
                 return self.forget(Next::Wait(format!("topic {topic} does not exist")));
@@ -32,6 +34,7 @@ impl Lane {
         match outcome {
             Outcome::Committed(_) => {
                 self.measure(&cursor.counts, &times, proposed.elapsed());
+                self.state.apply(kept.state, cursor.revision);
                 (self.cursor, self.parked) = (cursor, parked);
                 self.records_max = RUN_RECORDS_MAX;
                 self.context.rows.add(row);
@@ -86,9 +89,11 @@ impl Lane {
         cursor: &CursorRecord,
         changes: &Changes,
         writes: &[(Offset, Write)],
+        kept: &Kept,
     ) -> Result<Commit, TopicMissing> {
         let catalog = self.parts.views.catalog();
-        let class = if writes.is_empty() { CommitClass::Progress } else { CommitClass::Produce };
+        let adds = !writes.is_empty() || !kept.state.is_empty();
+        let class = if adds { CommitClass::Produce } else { CommitClass::Progress };
         let mut gathered = Gathered::default();
         for (offset, write) in writes {
             gathered.add(&catalog, write, offset.0)?;
@@ -102,8 +107,20 @@ impl Lane {
         let cursors = RecordBatch::of(&records).expect("a run has few records, and they are small");
         let mut appends: Vec<Append> = gathered.into_appends().collect();
         appends.push(Append::new(PartitionId::CURSORS, cursors));
+        appends.extend(self.appends_of(kept));
         let (generation, revision) = (before.generation, before.revision);
         let precondition = Precondition::Cursor { lane, generation, revision };
         Ok(Commit { appends, preconditions: vec![precondition], class })
+    }
+
+    /// What a run has changed of what the lane remembers.
+    fn appends_of(&self, kept: &Kept) -> Vec<Append> {
+        let source = self.id.source;
+        let Some(partition) = PartitionId::state_of(self.id.deployment) else { return Vec::new() };
+        let records = kept.state.iter().map(|(key, value)| {
+            StateRecord { source, key: key.clone(), value: value.clone() }.encode()
+        });
+        let batches = batches(records).expect("a key and its value fit a batch");
+        batches.into_iter().map(|batch| Append::new(partition, batch)).collect()
     }
 }

@@ -13,11 +13,13 @@ use logmill_model::internal::{CursorRecord, HoleRecord};
 use logmill_model::limits::BATCH_BYTES_MAX;
 use logmill_model::{
     BatchBuilder, CommitClass, Compression, Offset, PlainBatch, Record, RecordBatch, SpaceLevel,
+    Timestamp,
 };
 use logmill_wasm::Failure;
 
 use super::broken::Row;
 use super::call::{Call, Context};
+use super::memory::{Kept, RunMemory};
 use super::parked::Parked;
 use super::settle::{Settled, count};
 use crate::handler::Handler;
@@ -31,6 +33,7 @@ pub(crate) struct Run {
     pub(crate) handler: Option<Box<dyn Handler>>,
     pub(crate) cursor: CursorRecord,
     pub(crate) parked: Parked,
+    pub(crate) memory: RunMemory,
     /// The records to take up of those that were left behind, and the batches that they lie in.
     pub(crate) due: BTreeSet<Offset>,
     pub(crate) due_batches: Vec<StoredBatch>,
@@ -54,6 +57,8 @@ pub(crate) struct Ran {
     pub(crate) parked: Parked,
     /// The outputs and dead letters to commit with it, each with the offset it follows from.
     pub(crate) writes: Vec<(Offset, Write)>,
+    /// What it has changed of what the lane remembers.
+    pub(crate) kept: Kept,
     /// How many records were taken up.
     pub(crate) records: usize,
     /// The last one that the module was asked about.
@@ -73,8 +78,9 @@ impl Ran {
         cursor: CursorRecord,
         parked: Parked,
     ) -> Self {
-        let (writes, row, times) = (Vec::new(), Row::default(), Times::default());
-        Self { handler, cursor, parked, writes, records: 0, last: None, times, row, broken: None }
+        let (writes, kept, row, times) = Default::default();
+        let (records, last, broken) = (0, None, None);
+        Self { handler, cursor, parked, writes, kept, records, last, times, row, broken }
     }
 }
 
@@ -119,16 +125,18 @@ struct Share {
 impl Run {
     /// Handles the records.
     pub(crate) fn execute(self) -> Ran {
-        let Self { context, handler, cursor, parked, level, refused, .. } = self;
+        let Self { context, handler, cursor, parked, memory, level, refused, .. } = self;
         let ran = Ran::new(handler, cursor, parked);
         let started = Instant::now();
         let share = Share { started, records_max: self.records_max, bytes: 0, decompressed: 0 };
         let broken_before = context.rows.length();
-        let mut running = Running { context: &context, level, refused, share, broken_before, ran };
+        let mut running =
+            Running { context: &context, level, refused, share, broken_before, memory, ran };
         if running.take_up(self.due, &self.due_batches) == Next::Go {
             running.go_on(&self.batches);
         }
-        let mut ran = running.ran;
+        let Running { memory, mut ran, .. } = running;
+        ran.kept = memory.take();
         ran.times.run = started.elapsed();
         ran.cursor.revision += 1;
         ran
@@ -142,6 +150,7 @@ struct Running<'a> {
     share: Share,
     /// The row of records that broke the module before this run.
     broken_before: u32,
+    memory: RunMemory,
     ran: Ran,
 }
 
@@ -161,7 +170,8 @@ impl Running<'_> {
                 // What follows a record that failed again is not due.
                 if self.ran.parked.is_due(offset, now) {
                     let hole = self.ran.parked.hole(offset).cloned();
-                    if self.handle(Call { offset, stored, record, now }, hole) == Next::End {
+                    let call = self.call((offset, record), stored, now);
+                    if self.handle(call, hole) == Next::End {
                         return Next::End;
                     }
                 }
@@ -196,7 +206,7 @@ impl Running<'_> {
                         self.ran.records += 1;
                         self.share.is_left(self.ran.records)
                     }
-                    None => self.handle(Call { offset, stored, record, now }, None),
+                    None => self.handle(self.call((offset, record), stored, now), None),
                 };
                 if next == Next::End {
                     return;
@@ -234,6 +244,15 @@ impl Running<'_> {
         self.ran.parked.holds(hole.key).then_some(hole)
     }
 
+    fn call<'b>(
+        &self,
+        (offset, record): (Offset, Record),
+        stored: &'b StoredBatch,
+        now: Timestamp,
+    ) -> Call<'b> {
+        Call { offset, stored, record, now, memory: self.memory.clone() }
+    }
+
     /// Handles one record, which is new or was left behind as this hole.
     fn handle(&mut self, call: Call<'_>, parked: Option<HoleRecord>) -> Next {
         let offset = call.offset;
@@ -249,7 +268,8 @@ impl Running<'_> {
             Ok(decided) => decided,
             Err(failure) => return self.end(Broken::Init(failure)),
         };
-        if !decided.writes.is_empty() && !self.level.admits(CommitClass::Produce) {
+        let adds = !decided.writes.is_empty() || self.memory.changes_state(&decided.settled);
+        if adds && !self.level.admits(CommitClass::Produce) {
             // As if it had not been called: it will be again, at no cost to it.
             return self.end(Broken::Space);
         }
@@ -258,7 +278,7 @@ impl Running<'_> {
         self.ran.last = Some(offset);
         self.ran.records += 1;
         let bytes = decided.writes.iter().map(|it| BatchBuilder::encoded_bytes(&it.record));
-        self.share.bytes += bytes.sum::<usize>();
+        self.share.bytes += bytes.sum::<usize>() + self.memory.settle(&decided.settled);
         self.ran.writes.extend(decided.writes.into_iter().map(|it| (offset, it)));
         let is_new = parked.is_none();
         if is_new {

@@ -40,11 +40,11 @@ impl Lane {
         *status = LaneStatus { in_flight, waiting, ..LaneStatus::default() };
     }
 
-    pub(super) fn report_corrupt(&self, why: String, lost: LostOffsets) {
+    pub(super) fn report_corrupt(&self, why: String, lost: Option<LostOffsets>) {
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         if !status.is_corrupt {
             tracing::error!(why, "the lane stands still");
         }
-        *status = LaneStatus::corrupt(why, Some(lost));
+        *status = LaneStatus::corrupt(why, lost);
     }
 }

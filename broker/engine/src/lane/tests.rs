@@ -4,6 +4,7 @@ mod broken;
 mod compressed;
 mod order;
 mod space;
+mod state;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -12,15 +13,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use logmill_log::faulty::FaultyStorage;
 use logmill_log::{Settings, StoredBatch};
 use logmill_model::internal::{
-    CatalogRecord, CursorsRecord, SegmentsRecord, StartRecord, TopicRecord,
+    CatalogRecord, CursorsRecord, DeploymentRecord, SegmentsRecord, StartRecord, TopicRecord,
 };
 use logmill_model::{
-    Append, Backoff, Commit, Counts, DeadLetter, DeploymentId, FailureReason, Message,
-    ModuleDigest, Order, Output, OutputGrant, PartitionId, Record, RecordBatch, RetryRequest,
-    TopicId, TopicName, Verdict,
+    Append, Backoff, Commit, Counts, DeadLetter, DeploymentId, DeploymentState, FailureReason,
+    Message, ModuleDigest, ModuleLimits, Order, Output, OutputGrant, PartitionId, Record,
+    RecordBatch, RetryRequest, TopicId, TopicName, Verdict, World,
 };
 use logmill_wasm::CallContext;
-
 use tokio::sync::mpsc;
 
 use super::broken::{Alarm, Rows};
@@ -30,6 +30,7 @@ use super::*;
 use crate::handler::Handlers;
 use crate::outputs::Grants;
 use crate::parts::SequencerThread;
+use crate::remembered::Remembered;
 use crate::replay::replay;
 
 const SOURCE: PartitionId = PartitionId::new(TopicId(16), 0);
@@ -101,6 +102,7 @@ struct Bench {
     parked_max: ParkedMax,
     rows: Arc<Rows>,
     alarms: mpsc::Receiver<Alarm>,
+    remembered: Arc<Remembered>,
 }
 
 impl Bench {
@@ -118,7 +120,8 @@ impl Bench {
         let (alarm, alarms) = mpsc::channel(1);
         let rows = Arc::new(Rows::new("scripted".into(), 1, alarm));
         let order = Order::Partition;
-        Self { parts, thread, stop, status, order, parked_max, rows, alarms }
+        let remembered = Arc::new(Remembered::of(LANE.deployment));
+        Self { parts, thread, stop, status, order, parked_max, rows, alarms, remembered }
     }
 
     /// Topics, a cursor at 0, and this many records to handle.
@@ -126,6 +129,15 @@ impl Bench {
         for (name, topic) in [("in", SOURCE), ("out", OUT), ("dead", DEAD)] {
             self.create(name, topic.topic).await;
         }
+        let deployment = DeploymentRecord {
+            id: LANE.deployment,
+            world: World::Consumer,
+            active_version: 1,
+            state: DeploymentState::Running,
+            limits: ModuleLimits::default(),
+        };
+        let deployment = CatalogRecord::Deployment("scripted".parse().unwrap(), Some(deployment));
+        self.append(PartitionId::CATALOG, &[deployment.encode()]).await;
         let cursor = LaneCursor::new(1, Offset(0)).record;
         self.append(PartitionId::CURSORS, &[CursorsRecord::Cursor(LANE, Some(cursor)).encode()])
             .await;
@@ -154,6 +166,10 @@ impl Bench {
     }
 
     fn lane(&self, module: &Arc<Scripted>) -> Lane {
+        self.lane_of(Arc::new(Scripts(Arc::clone(module))))
+    }
+
+    fn lane_of(&self, handlers: Arc<dyn Handlers>) -> Lane {
         let name = |text: &str| text.parse::<TopicName>().unwrap();
         let context = Context {
             deployment: "scripted".into(),
@@ -166,12 +182,12 @@ impl Bench {
             parked_max: self.parked_max,
             grants: Grants::new(&[OutputGrant { alias: None, topic: name("out") }]),
             dlq: name("dead"),
-            handlers: Arc::new(Scripts(Arc::clone(module))),
+            handlers,
             log: Arc::default(),
             clock: self.parts.clock.clone(),
             rows: Arc::clone(&self.rows),
             slots: Arc::new(tokio::sync::Semaphore::new(1)),
-            memory: Arc::new(Mutex::new(forgetful::Forgetful)),
+            remembered: Arc::clone(&self.remembered),
             seed: 1,
         };
         let cursor = self.parts.views.cursor(LANE).unwrap();
@@ -181,8 +197,12 @@ impl Bench {
 
     /// Runs a lane until its cursor is at `until`, or the journal has failed.
     async fn run(&self, module: &Arc<Scripted>, until: u64) {
+        self.run_lane(self.lane(module), until).await;
+    }
+
+    async fn run_lane(&self, lane: Lane, until: u64) {
         let mut cursors = self.parts.views.watch(PartitionId::CURSORS);
-        let lane = tokio::spawn(self.lane(module).run());
+        let lane = tokio::spawn(lane.run());
         let at_end = async {
             while self.parts.views.cursor(LANE).unwrap().floor() < Offset(until) {
                 cursors.changed().await.unwrap();

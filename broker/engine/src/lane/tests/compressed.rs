@@ -65,6 +65,7 @@ async fn a_run_holds_a_bounded_part_of_what_batches_decompress_to() {
         handler: None,
         cursor: lane.cursor.clone(),
         parked: lane.parked.clone(),
+        memory: RunMemory::of(&lane.state),
         due: std::collections::BTreeSet::new(),
         due_batches: Vec::new(),
         batches,

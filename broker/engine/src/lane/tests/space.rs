@@ -153,3 +153,41 @@ async fn outputs_are_there_once_when_the_broker_is_killed_while_the_disk_is_full
         bench.close().await;
     }
 }
+
+/// Sets a key for each record but the first ten, and outputs nothing.
+#[derive(Clone)]
+struct Silent;
+
+impl Handler for Silent {
+    fn handle(&mut self, message: &Message, call: CallContext<'_>) -> Result<Verdict, Failure> {
+        let (offset, memory) = (message.offset.unwrap().0, call.memory.unwrap());
+        if offset >= 10 {
+            memory.lock().unwrap().set(&offset.to_string(), "1".into()).unwrap();
+        }
+        Ok(Verdict::Done(vec![]))
+    }
+}
+
+impl Handlers for Silent {
+    fn instantiate(&self, _: CallContext<'_>) -> Result<Box<dyn Handler>, Failure> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+#[tokio::test]
+async fn what_a_module_sets_waits_for_a_full_disk_as_its_outputs_do() {
+    let storage = FaultyStorage::new();
+    let bench = Bench::open(&storage);
+    bench.prepare(INPUTS as usize).await;
+    bench.fill(&storage, CommitClass::Produce).await;
+    let lane = tokio::spawn(bench.lane_of(Arc::new(Silent)).run());
+    until(|| bench.waits().is_some()).await;
+    assert_eq!(bench.waits().as_deref(), Some("disk full"));
+    assert_eq!(bench.parts.views.cursor(LANE).unwrap().floor(), Offset(10));
+    storage.set_capacity(None);
+    until(|| bench.parts.views.cursor(LANE).unwrap().floor() == Offset(INPUTS)).await;
+    bench.stop.send_replace(true);
+    soon(lane).await.unwrap();
+    assert_eq!(bench.remembered.lane(SOURCE).read().after(None).count() as u64, INPUTS - 10);
+    bench.close().await;
+}

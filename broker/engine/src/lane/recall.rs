@@ -1,0 +1,34 @@
+//! Before a lane begins: what it remembers is read back.
+
+use super::Lane;
+use crate::Error;
+use crate::limits::LANE_RETRY_WAIT;
+use crate::state::Changes;
+
+impl Lane {
+    /// Reads back what the lane remembers; false when it is told to stop before that is there.
+    pub(super) async fn recall(&mut self) -> bool {
+        while !self.is_stopped() {
+            let read = tokio::select! {
+                read = self.context.remembered.read_back(&self.parts) => read,
+                _ = self.stop.wait_for(|stop| *stop) => return false,
+            };
+            match read {
+                Ok(()) => {
+                    self.state.apply(Changes::new(), self.cursor.revision);
+                    return true;
+                }
+                // Only the next start finds that the loss was accepted.
+                Err(Error::StandsStill(why)) => {
+                    self.report_corrupt(why, None);
+                    let _ = self.stop.wait_for(|stop| *stop).await;
+                }
+                Err(error) => {
+                    self.report(0, Some(error.to_string()));
+                    self.wait(LANE_RETRY_WAIT).await;
+                }
+            }
+        }
+        false
+    }
+}
