@@ -27,6 +27,7 @@ mod e2e {
     mod retention;
     mod routers;
     mod side_door;
+    mod state;
     mod triage;
     mod upgrade;
 }

@@ -2,7 +2,9 @@
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use bytes::Bytes;
-use logmill_model::{DeadLetter, Header, Offset, Record, Timestamp};
+use logmill_model::{
+    DeadLetter, Header, Offset, Record, StateEntry, StatePlace, Timestamp, TopicName,
+};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -137,6 +139,22 @@ impl From<&DeadLetter> for DeadLetterJson {
     }
 }
 
+/// A key of a module's state, for `module state`.
+#[derive(Debug, Serialize)]
+pub(crate) struct StateJson<'a> {
+    topic: &'a TopicName,
+    partition: u32,
+    key: &'a str,
+    value: Blob,
+}
+
+impl<'a> From<&'a StateEntry> for StateJson<'a> {
+    fn from(entry: &'a StateEntry) -> Self {
+        let StateEntry { place: StatePlace { topic, partition, key }, value } = entry;
+        Self { topic, partition: *partition, key, value: Blob(value.clone()) }
+    }
+}
+
 /// A record as it is read: the place it was printed with says nothing of where it goes.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -224,6 +242,18 @@ mod tests {
             "nonsense",
         ] {
             assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_the_state_prints_its_value_as_a_record_does() {
+        let place = StatePlace { topic: "orders".parse().unwrap(), partition: 3, key: "k".into() };
+        for (value, printed) in [(&b"v"[..], r#""v""#), (&[0xff], r#"{"base64":"/w=="}"#)] {
+            let entry = StateEntry { place: place.clone(), value: Bytes::from_static(value) };
+            let line = serde_json::to_string(&StateJson::from(&entry)).unwrap();
+            let expected =
+                format!(r#"{{"topic":"orders","partition":3,"key":"k","value":{printed}}}"#);
+            assert_eq!(line, expected);
         }
     }
 

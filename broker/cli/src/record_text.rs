@@ -20,14 +20,14 @@ pub(crate) fn shown(record: &Record) -> String {
     line
 }
 
-fn text(bytes: &Bytes) -> String {
+pub(crate) fn text(bytes: &Bytes) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => escaped(text),
         Err(_) => bytes.escape_ascii().to_string(),
     }
 }
 
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_control() {

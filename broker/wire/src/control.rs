@@ -3,7 +3,7 @@
 use logmill_model::{
     BackupReport, BrokerStatus, DeployRequest, Deployed, DeploymentDescription, DeploymentName,
     ModuleDescription, ModuleLogLine, MovedLane, PolicyChange, ProducerIdentity, ProducerName,
-    ResetRequest, SkippedLane, TopicDescription, TopicName, TopicPolicy,
+    ResetRequest, SkippedLane, StateEntry, StateQuery, TopicDescription, TopicName, TopicPolicy,
 };
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,6 @@ use crate::{Message, limits};
 /// What a client may ask for: `{"op": …}` and the fields.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op")]
-#[expect(clippy::large_enum_variant, reason = "a request is there once, and not for long")]
 pub enum Request {
     /// Creates a topic. Answered by [`Response::Topic`].
     #[serde(rename = "topic.create")]
@@ -105,6 +104,10 @@ pub enum Request {
         /// Its name.
         name: DeploymentName,
     },
+    /// Reads what a deployment's lanes remember, by lane and key, at most
+    /// [`limits::STATE_ENTRIES_MAX`] keys. Answered by [`Response::State`].
+    #[serde(rename = "module.state")]
+    ModuleState(StateQuery),
     /// Reads a deployment's log. Answered by [`Response::Log`].
     #[serde(rename = "module.logs")]
     ModuleLogs {
@@ -154,6 +157,8 @@ pub enum Response {
     Skipped(Vec<SkippedLane>),
     /// The lanes whose cursors were moved.
     Moved(Vec<MovedLane>),
+    /// What a deployment's lanes remember, from where the request said on; none at the end.
+    State(Vec<StateEntry>),
     /// Lines of a deployment's log, oldest first.
     Log(Vec<ModuleLogLine>),
     /// The module that was uploaded: the answer to an [`Upload`](crate::Upload).

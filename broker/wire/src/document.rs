@@ -262,6 +262,7 @@ fn the_limits_in_the_text_are_those_of_the_code() {
         ("a client name has at most 200 bytes", limits::CLIENT_NAME_BYTES_MAX as u64),
         ("waits at most 30000 ms", limits::LOG_WAIT_MS_MAX),
         ("at most 1000 lines", u64::from(limits::LOG_LINES_MAX)),
+        ("at most 1000 keys", u64::from(limits::STATE_ENTRIES_MAX)),
         ("more than 67108864 counts as that", limits::CREDIT_BYTES_MAX),
         ("at most 1024 batches", limits::APPEND_BATCHES_MAX as u64),
         ("its last 16 batches", logmill_model::limits::PRODUCER_BATCHES_MAX as u64),

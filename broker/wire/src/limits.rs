@@ -23,6 +23,8 @@ pub const CLIENT_NAME_BYTES_MAX: usize = 200;
 pub const LOG_WAIT_MS_MAX: u64 = 30_000;
 /// Most log lines in one reply.
 pub const LOG_LINES_MAX: u32 = 1000;
+/// Most keys of what a deployment's lanes remember in one reply.
+pub const STATE_ENTRIES_MAX: u32 = 1000;
 /// Largest credit of a subscription, in bytes; the broker takes a larger one for this.
 pub const CREDIT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use logmill_model::{
     BackupReport, BrokerStatus, DeployRequest, Deployed, DeploymentDescription, DeploymentName,
     ModuleDescription, ModuleLogLine, MovedLane, PolicyChange, ProducerIdentity, ProducerName,
-    ResetRequest, SkippedLane, TopicDescription, TopicName, TopicPolicy, limits::MODULE_BYTES_MAX,
+    ResetRequest, SkippedLane, StateEntry, StateQuery, TopicDescription, TopicName, TopicPolicy,
+    limits::MODULE_BYTES_MAX,
 };
 use logmill_wire::{Accepts, ErrorCode, Request, Response, StreamKind, Upload};
 
@@ -244,6 +245,15 @@ impl Admin {
         ask!(self, Request::ModuleDelete { name }, Response::Done => ())
     }
 
+    /// A page of what a deployment's lanes remember, by lane and key; an empty one at its end. The next
+    /// one begins `after` the last entry of this.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: unknown deployment, unknown topic; corrupt when some of it may be lost.
+    pub async fn module_state(&self, query: StateQuery) -> Result<Vec<StateEntry>, Error> {
+        ask!(self, Request::ModuleState(query), Response::State(entries) => entries)
+    }
+
     /// Lines of a deployment's log.
     ///
     /// # Errors
@@ -306,6 +316,7 @@ fn changes(request: &Request) -> bool {
         | Request::Status
         | Request::ModuleLs
         | Request::ModuleDescribe { .. }
+        | Request::ModuleState(_)
         | Request::ModuleLogs { .. } => false,
     }
 }

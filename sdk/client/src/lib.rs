@@ -61,7 +61,7 @@ pub use logmill_model::{
     Envelope, Epoch, FailureReason, Header, LaneDescription, LaneState, Limit, LogLevel,
     LostOffsets, ModuleDescription, ModuleDigest, ModuleLimits, ModuleLogLine, MovedLane, Offset,
     OnFull, OutputGrant, PartitionDescription, PlainBatch, PolicyChange, Position, ProducerName,
-    Record, RecordBatch, ResetRequest, ShardId, SkippedLane, Source, StartOffset, Timestamp,
-    TopicDescription, TopicName, TopicPolicy, Unrouted, World,
+    Record, RecordBatch, ResetRequest, ShardId, SkippedLane, Source, StartOffset, StateEntry,
+    StatePlace, StateQuery, Timestamp, TopicDescription, TopicName, TopicPolicy, Unrouted, World,
 };
 pub use logmill_wire::{ErrorCode, Limits, Welcome};

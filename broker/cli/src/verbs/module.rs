@@ -11,6 +11,7 @@ mod new;
 mod pause;
 mod reset;
 mod resume;
+mod state;
 
 use clap::Subcommand;
 
@@ -30,6 +31,7 @@ pub(crate) enum Verb {
     Pause(pause::Args),
     Resume(resume::Args),
     Reset(reset::Args),
+    State(state::Args),
     Delete(delete::Args),
 }
 
@@ -46,6 +48,7 @@ impl Verb {
             Self::Pause(args) => args.run(session).await,
             Self::Resume(args) => args.run(session).await,
             Self::Reset(args) => args.run(session).await,
+            Self::State(args) => args.run(session).await,
             Self::Delete(args) => args.run(session).await,
         }
     }

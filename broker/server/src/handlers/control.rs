@@ -10,6 +10,7 @@ mod module_ls;
 mod module_pause;
 mod module_reset;
 mod module_resume;
+mod module_state;
 mod producer_register;
 mod status;
 mod topic_alter;
@@ -70,6 +71,7 @@ async fn handle(client: &Client, request: Request) -> Result<Response, Error> {
         }
         Request::ModuleReset(reset) => module_reset::handle(engine, reset).await,
         Request::ModuleDelete { name } => module_delete::handle(engine, &name).await,
+        Request::ModuleState(query) => module_state::handle(engine, query).await,
         Request::ModuleLogs { name, after, max, wait_ms } => {
             module_logs::handle(client, &name, after, max, wait_ms).await
         }
@@ -94,6 +96,7 @@ fn operation(request: &Request) -> &'static str {
         Request::ModuleResume { .. } => "module.resume",
         Request::ModuleReset(_) => "module.reset",
         Request::ModuleDelete { .. } => "module.delete",
+        Request::ModuleState(_) => "module.state",
         Request::ModuleLogs { .. } => "module.logs",
     }
 }
