@@ -13,6 +13,7 @@ mod crash {
     mod idempotent;
     mod producers;
     mod routers;
+    mod state;
     mod steps;
     mod sweep;
 }
