@@ -11,6 +11,7 @@ mod crash {
     mod cleaning;
     mod consumers;
     mod idempotent;
+    mod lethal;
     mod producers;
     mod routers;
     mod state;

@@ -105,6 +105,7 @@ impl Life {
             compile_apart: false,
             clock: Clock::machine(),
             retention_interval: Duration::from_millis(50),
+            before_call: None,
             log,
         };
         let server = logmill_server::serve(settings, options).await.unwrap();

@@ -236,6 +236,12 @@ impl Broker {
         let _ = self.ended.clone().wait_for(|ended| *ended).await;
     }
 
+    /// Whether it has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        *self.ended.borrow()
+    }
+
     /// `kill -9`, unless it has killed itself at the step that its setup names; tells whether it
     /// had.
     ///

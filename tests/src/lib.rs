@@ -18,6 +18,7 @@ mod deployments;
 mod guests;
 mod http;
 pub mod ledger;
+pub mod lethal;
 pub mod lifeline;
 mod listing;
 pub mod measure;

@@ -251,6 +251,7 @@ pub async fn engine(folder: &Path) -> Engine {
         compile_apart: false,
         clock: logmill_engine::clock::Clock::machine(),
         retention_interval: Duration::from_secs(1),
+        before_call: None,
         log: Settings::default(),
     };
     Engine::open(options).await.unwrap()

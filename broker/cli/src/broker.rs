@@ -96,6 +96,7 @@ pub(crate) async fn start(
         compile_apart: true,
         clock: Clock::machine(),
         retention_interval: settings.retention_interval(),
+        before_call: hooks.before_call(),
         log,
     };
     Ok(logmill_server::serve(settings, options).await.map_err(anyhow::Error::from)?)

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use logmill_engine::BeforeCall;
 use logmill_log::storage::Storage;
+use logmill_model::Message;
 
 type WrapStorage = Arc<dyn Fn(Arc<dyn Storage>) -> Arc<dyn Storage> + Send + Sync>;
 
@@ -11,6 +13,7 @@ type WrapStorage = Arc<dyn Fn(Arc<dyn Storage>) -> Arc<dyn Storage> + Send + Syn
 #[derive(Clone, Default)]
 pub struct Hooks {
     storage: Option<WrapStorage>,
+    before_call: Option<BeforeCall>,
 }
 
 impl Hooks {
@@ -21,7 +24,18 @@ impl Hooks {
         self,
         wrap: impl Fn(Arc<dyn Storage>) -> Arc<dyn Storage> + Send + Sync + 'static,
     ) -> Self {
-        Self { storage: Some(Arc::new(wrap)) }
+        Self { storage: Some(Arc::new(wrap)), ..self }
+    }
+
+    /// Calls something before each call of a consumer, with its record: a test's, that kills at a record
+    /// of its choice.
+    #[must_use]
+    pub fn call_before(self, before: impl Fn(&Message) + Send + Sync + 'static) -> Self {
+        Self { before_call: Some(Arc::new(before)), ..self }
+    }
+
+    pub(crate) fn before_call(&self) -> Option<BeforeCall> {
+        self.before_call.clone()
     }
 
     pub(crate) fn storage(&self, storage: Arc<dyn Storage>) -> Arc<dyn Storage> {
@@ -34,6 +48,9 @@ impl Hooks {
 
 impl fmt::Debug for Hooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hooks").field("storage", &self.storage.is_some()).finish()
+        f.debug_struct("Hooks")
+            .field("storage", &self.storage.is_some())
+            .field("before_call", &self.before_call.is_some())
+            .finish()
     }
 }

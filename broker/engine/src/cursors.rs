@@ -159,7 +159,7 @@ mod tests {
         CursorsRecord::Hole(
             LANE,
             Offset(offset),
-            Some(HoleRecord { key: 1, bytes: 2, failed: None }),
+            Some(HoleRecord { key: 1, bytes: 2, failed: None, crashes: 0 }),
         )
     }
 

@@ -16,8 +16,10 @@ use tokio::time::timeout_at;
 use tracing::Instrument;
 
 use crate::active::Active;
+use crate::board::Board;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
+use crate::engine::BeforeCall;
 use crate::handler::Guest;
 use crate::lane::broken::{Alarm, Rows};
 use crate::lane::call::Context;
@@ -37,12 +39,21 @@ use crate::{Error, modules::Modules};
 pub(crate) struct Deployments {
     parts: Arc<Parts>,
     modules: Arc<Modules>,
-    /// Who pauses deployments whose module breaks on every record.
-    alarms: mpsc::Sender<Alarm>,
+    lane_parts: LaneParts,
     /// Held for a look-up or an insert only.
     by_name: RwLock<BTreeMap<DeploymentName, Arc<Deployment>>>,
     /// Whoever deploys, pauses, resumes or deletes holds it.
     pub(crate) control: tokio::sync::Mutex<()>,
+}
+
+/// What all lanes share, besides the parts.
+pub(crate) struct LaneParts {
+    /// Where runs note what they handle.
+    pub(crate) board: Arc<Board>,
+    /// A fail point.
+    pub(crate) before_call: Option<BeforeCall>,
+    /// Who pauses deployments whose module breaks on every record.
+    pub(crate) alarms: mpsc::Sender<Alarm>,
 }
 
 /// What a deployment's module is.
@@ -140,13 +151,13 @@ impl Deployment {
 }
 
 impl Deployments {
-    pub(crate) fn new(
-        parts: Arc<Parts>,
-        modules: Arc<Modules>,
-        alarms: mpsc::Sender<Alarm>,
-    ) -> Self {
+    pub(crate) fn new(parts: Arc<Parts>, modules: Arc<Modules>, lane_parts: LaneParts) -> Self {
         let (by_name, control) = Default::default();
-        Self { parts, modules, alarms, by_name, control }
+        Self { parts, modules, lane_parts, by_name, control }
+    }
+
+    pub(crate) fn lane_parts(&self) -> &LaneParts {
+        &self.lane_parts
     }
 
     pub(crate) fn get(&self, name: &DeploymentName) -> Option<Arc<Deployment>> {
@@ -220,13 +231,14 @@ impl Deployments {
         let (stop, stopped) = watch::channel(false);
         let mut lanes = Lanes { stop: Some(stop), ..Lanes::default() };
         let catalog = self.parts.views.catalog();
-        let (name, alarms) = (deployment.name.to_string(), self.alarms.clone());
+        let (name, alarms) = (deployment.name.to_string(), self.lane_parts.alarms.clone());
         let rows = Arc::new(Rows::new(name, record.active_version, alarms));
         for (id, cursor) in self.parts.views.lanes_of(record.id) {
             let Some(topic) = catalog.topic_name(id.source.topic) else { continue };
             let (from, clock) = ((topic, id.source), self.parts.clock.clone());
             let settings = (record, version);
-            let context = context((deployment, &rows), settings, guest, from, clock);
+            let shared = (deployment, &rows, &self.lane_parts);
+            let context = context(shared, settings, guest, from, clock);
             let status = Arc::<Mutex<LaneStatus>>::default();
             lanes.statuses.insert(id, Arc::clone(&status));
             if let Some(why) = self.parts.suspects.lane(id) {
@@ -313,7 +325,7 @@ impl Deployments {
 }
 
 fn context(
-    (deployment, rows): (&Deployment, &Arc<Rows>),
+    (deployment, rows, lane_parts): (&Deployment, &Arc<Rows>, &LaneParts),
     (record, version): (&DeploymentRecord, &VersionRecord),
     guest: &Guest,
     (topic, source): (&TopicName, PartitionId),
@@ -334,6 +346,8 @@ fn context(
         handlers: Arc::new(guest.clone()),
         log: Arc::clone(&deployment.log),
         clock,
+        board: Arc::clone(&lane_parts.board),
+        before_call: lane_parts.before_call.clone(),
         rows: Arc::clone(rows),
         slots: Arc::clone(&deployment.slots),
         remembered: deployment.remembered(record.id),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use logmill_log::storage::Storage;
 use logmill_log::{Opened, Recovered, Scrubber, Settings};
-use logmill_model::{Csn, Epoch, ShardId};
+use logmill_model::{Csn, Epoch, Message, ShardId};
 use logmill_wasm::Runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -15,9 +15,10 @@ use tokio::time::timeout;
 
 use crate::Error;
 use crate::backup::Backups;
+use crate::board::Board;
 use crate::clock::Clock;
 use crate::deploy::pause_broken;
-use crate::deployments::Deployments;
+use crate::deployments::{Deployments, LaneParts};
 use crate::housekeeper::{CleanerStats, Housekeeper};
 use crate::limits::{ALARMS_MAX, CONTROL_WAIT_MAX};
 use crate::modules::Modules;
@@ -25,6 +26,9 @@ use crate::parts::{Parts, SequencerThread, Started};
 use crate::replay::{Replayed, replay};
 use crate::retention;
 use crate::snapshot::Keeper;
+
+/// What is called with a record before a consumer is.
+pub type BeforeCall = Arc<dyn Fn(&Message) + Send + Sync>;
 
 /// What an engine is opened with.
 #[derive(Clone)]
@@ -44,6 +48,8 @@ pub struct Options {
     pub clock: Clock,
     /// How often retention looks for what is to be removed.
     pub retention_interval: Duration,
+    /// A fail point: called on the thread of each call of a consumer, before it. None in the product.
+    pub before_call: Option<BeforeCall>,
     /// The log's settings; its `on_fatal` is set by the engine.
     pub log: Settings,
 }
@@ -121,7 +127,10 @@ impl Engine {
         let Started { parts, recovered, cleaner, thread } = started_parts;
         let scrubber = parts.log.scrub(options.log.scrub_bytes_per_second).map_err(no_thread)?;
         let (alarm, alarms) = mpsc::channel(ALARMS_MAX);
-        let deployments = Deployments::new(Arc::clone(&parts), Arc::clone(&modules), alarm);
+        // The log is ours by now, and with it the data directory.
+        let board = Arc::new(Board::open(&options.data_dir, parts.pool.workers_max()));
+        let lanes = LaneParts { board, before_call: options.before_call.clone(), alarms: alarm };
+        let deployments = Deployments::new(Arc::clone(&parts), Arc::clone(&modules), lanes);
         let storage = Arc::clone(&options.storage);
         let keeper = Keeper::new(Arc::clone(&parts), storage, recovered.cluster);
         let (stop, stopped) = watch::channel(false);
@@ -307,6 +316,7 @@ impl Engine {
         self.0.keeper.keep().await;
         self.0.parts.sequencer.close().await;
         self.0.parts.pool.close();
+        self.0.deployments.lane_parts().board.remove();
         let thread = self.0.sequencer_thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(thread) = thread else { return Ok(()) };
         let joined = tokio::task::spawn_blocking(move || thread.join())

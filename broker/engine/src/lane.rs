@@ -4,6 +4,7 @@
 //! cursor of a run are **one** commit, conditional on the cursor's revision, so that no crash
 //! falls between them and no later run can jump over an earlier, refused one.
 
+mod blamed;
 pub(crate) mod broken;
 pub(crate) mod call;
 mod commit;
@@ -30,6 +31,7 @@ use crate::handler::Handler;
 use crate::limits::{LANE_RETRY_WAIT, RUN_RECORDS_MAX, TAKE_UP_MAX};
 use crate::parts::Parts;
 use crate::state::LaneState;
+use blamed::Blamed;
 use call::Context;
 use memory::RunMemory;
 use parked::Parked;
@@ -54,6 +56,7 @@ pub(crate) struct Lane {
     /// 1 after a run was refused, so that it is told which record is at fault.
     records_max: usize,
     refused: Option<(Offset, Failure)>,
+    blamed: Blamed,
 }
 
 /// What a lane does next.
@@ -93,6 +96,7 @@ impl Lane {
     ) -> Self {
         let ends = parts.views.watch(id.source);
         let (cursor, parked) = Parked::of(context.order, cursor);
+        let blamed = Blamed::new(context.board.take(id));
         let state = context.remembered.lane(id.source);
         Self {
             parts,
@@ -107,6 +111,7 @@ impl Lane {
             status,
             records_max: RUN_RECORDS_MAX,
             refused: None,
+            blamed,
         }
     }
 
@@ -228,8 +233,7 @@ impl Lane {
     }
 
     async fn handle(&mut self) -> Next {
-        let level = self.parts.space_level();
-        if !level.admits(CommitClass::Progress) {
+        if !self.parts.space_level().admits(CommitClass::Progress) {
             return Next::WaitForSpace(CommitClass::Progress);
         }
         let due = self.parked.take_up(self.parts.clock.now(), TAKE_UP_MAX);
@@ -240,10 +244,20 @@ impl Lane {
         let Ok(_slot) = Arc::clone(&self.context.slots).acquire_owned().await else {
             return Next::End;
         };
-        let batches = match self.read(due).await {
-            Ok(batches) => batches,
-            Err(next) => return next,
-        };
+        if self.blamed.is_new() {
+            return self.leave_blamed().await;
+        }
+        if let Some(next) = self.handle_alone(&due).await {
+            return next;
+        }
+        match self.read(self.blamed.without(due)).await {
+            Ok(batches) => self.handle_batches(batches).await,
+            Err(next) => next,
+        }
+    }
+
+    async fn handle_batches(&mut self, batches: Batches) -> Next {
+        let level = self.parts.space_level();
         self.begin(batches.records(self.records_max as u64));
         let mut ran = match self.execute(batches, level).await {
             Ok(ran) => ran,
@@ -266,6 +280,7 @@ impl Lane {
     async fn execute(&mut self, batches: Batches, level: SpaceLevel) -> Result<Ran, Error> {
         let Batches { due, of_due, new } = batches;
         let run = Run {
+            lane: self.id,
             context: Arc::clone(&self.context),
             handler: self.handler.take(),
             cursor: self.cursor.clone(),

@@ -10,6 +10,7 @@
 //! | deploy, pause, resume, delete | `deploy.rs`, `deployments.rs` |
 //! | describe a deployment, and how far it is behind | `deploy/describe.rs`, `deploy/lag.rs` |
 //! | go on behind what a lane has lost | `deploy/lost.rs` |
+//! | find the record that ends the process | `board.rs`; `lane/blamed.rs`: handle it alone |
 //! | move cursors by hand | `deploy/reset.rs` |
 //! | pause what breaks on every record | `deploy/broken.rs`; `lane/broken.rs`: when |
 //! | a consumer at work | `lane.rs`; `lane/read.rs`, `lane/run.rs`: handle, `lane/call.rs`, `lane/settle.rs`: decide, `lane/commit.rs` |
@@ -28,6 +29,7 @@
 mod active;
 mod backup;
 mod batches;
+mod board;
 mod catalog;
 pub mod clock;
 mod cursors;
@@ -61,7 +63,7 @@ mod topics;
 mod views;
 
 pub use deploy::Lag;
-pub use engine::{Engine, Options};
+pub use engine::{BeforeCall, Engine, Options};
 pub use error::Error;
 pub use housekeeper::CleanerStats;
 pub use produce::{Ack, Produce};

@@ -56,6 +56,11 @@ impl Pool {
         Ok(Self { shared, waiting: Arc::new(Semaphore::new(JOBS_MAX)) })
     }
 
+    /// How many workers there are at most.
+    pub(crate) fn workers_max(&self) -> usize {
+        self.shared.workers_kept + EXTRA_WORKERS_MAX
+    }
+
     /// Runs a job on a worker and waits for what it returns.
     ///
     /// # Errors

@@ -16,7 +16,9 @@ use super::broken::Rows;
 use super::memory::RunMemory;
 use super::parked::ParkedMax;
 use super::settle::{Burial, Moment, Policy, Settled, settle};
+use crate::board::Board;
 use crate::clock::Clock;
+use crate::engine::BeforeCall;
 use crate::handler::{Handler, Handlers};
 use crate::limits::HOPS_MAX;
 use crate::module_log::ModuleLog;
@@ -39,6 +41,10 @@ pub(crate) struct Context {
     pub(crate) handlers: Arc<dyn Handlers>,
     pub(crate) log: Arc<ModuleLog>,
     pub(crate) clock: Clock,
+    /// Where runs note what they handle.
+    pub(crate) board: Arc<Board>,
+    /// Called before each call of the module: nothing in the product.
+    pub(crate) before_call: Option<BeforeCall>,
     /// The records in a row that broke the module.
     pub(crate) rows: Arc<Rows>,
     /// What the deployment may have of the workers.
@@ -113,6 +119,9 @@ impl Context {
                 handler.insert(self.handlers.instantiate(call)?)
             }
         };
+        if let Some(before_call) = &self.before_call {
+            before_call(message);
+        }
         let memory = Some(call.memory.shared());
         let call = CallContext { now, seed, log: &mut log, memory };
         let result = instance.handle(message, call);

@@ -42,7 +42,7 @@ impl Parked {
         let LaneCursor { mut record, holes } = cursor;
         let mut parked = Self::new(order, holes);
         if let Some(failed) = record.failed.take() {
-            let hole = HoleRecord { key: UNKNOWN, bytes: 0, failed: Some(failed) };
+            let hole = HoleRecord { key: UNKNOWN, bytes: 0, failed: Some(failed), crashes: 0 };
             parked.park(record.next, hole);
             record.next = record.next.next();
         }

@@ -40,7 +40,7 @@ impl Lane {
         Ok(batches)
     }
 
-    async fn read_due(&mut self, wanted: BTreeSet<Offset>) -> Result<Batches, Next> {
+    pub(super) async fn read_due(&mut self, wanted: BTreeSet<Offset>) -> Result<Batches, Next> {
         let mut batches = Batches { due: BTreeSet::new(), of_due: Vec::new(), new: Vec::new() };
         let (mut end, mut bytes) = (Offset::ZERO, 0);
         for offset in wanted {
@@ -60,7 +60,7 @@ impl Lane {
         Ok(batches)
     }
 
-    async fn read_at(
+    pub(super) async fn read_at(
         &mut self,
         offset: Offset,
         bytes_max: usize,

@@ -12,8 +12,8 @@ use logmill_log::StoredBatch;
 use logmill_model::internal::{CursorRecord, HoleRecord};
 use logmill_model::limits::BATCH_BYTES_MAX;
 use logmill_model::{
-    BatchBuilder, CommitClass, Compression, Offset, PlainBatch, Record, RecordBatch, SpaceLevel,
-    Timestamp,
+    BatchBuilder, CommitClass, Compression, LaneId, Offset, PlainBatch, Record, RecordBatch,
+    SpaceLevel, Timestamp,
 };
 use logmill_wasm::Failure;
 
@@ -22,6 +22,7 @@ use super::call::{Call, Context};
 use super::memory::{Kept, RunMemory};
 use super::parked::Parked;
 use super::settle::{Settled, count};
+use crate::board::Ranges;
 use crate::handler::Handler;
 use crate::limits::{BROKEN_RECORDS_MAX, RUN_BYTES_MAX, RUN_TIME_MAX};
 use crate::outputs::Write;
@@ -29,6 +30,7 @@ use crate::seed::key_hash;
 
 /// The records to handle, and where the lane stands.
 pub(crate) struct Run {
+    pub(crate) lane: LaneId,
     pub(crate) context: Arc<Context>,
     pub(crate) handler: Option<Box<dyn Handler>>,
     pub(crate) cursor: CursorRecord,
@@ -79,8 +81,18 @@ impl Ran {
         parked: Parked,
     ) -> Self {
         let (writes, kept, row, times) = Default::default();
-        let (records, last, broken) = (0, None, None);
-        Self { handler, cursor, parked, writes, kept, records, last, times, row, broken }
+        Self {
+            handler,
+            cursor,
+            parked,
+            writes,
+            kept,
+            records: 0,
+            last: None,
+            times,
+            row,
+            broken: None,
+        }
     }
 }
 
@@ -125,7 +137,9 @@ struct Share {
 impl Run {
     /// Handles the records.
     pub(crate) fn execute(self) -> Ran {
-        let Self { context, handler, cursor, parked, memory, level, refused, .. } = self;
+        let context = Arc::clone(&self.context);
+        let _noted = context.board.note(self.lane, &self.ranges());
+        let Self { handler, cursor, parked, memory, level, refused, .. } = self;
         let ran = Ran::new(handler, cursor, parked);
         let started = Instant::now();
         let share = Share { started, records_max: self.records_max, bytes: 0, decompressed: 0 };
@@ -140,6 +154,15 @@ impl Run {
         ran.times.run = started.elapsed();
         ran.cursor.revision += 1;
         ran
+    }
+
+    /// Where what it is about to handle lies.
+    fn ranges(&self) -> Ranges {
+        let left = self.due.first().copied().unwrap_or_default()
+            ..self.due.last().map(|last| last.next()).unwrap_or_default();
+        let from = self.cursor.next;
+        let to = self.batches.last().map_or(from, |last| last.envelope.end_offset());
+        Ranges { left, new: from..to }
     }
 }
 
@@ -312,7 +335,7 @@ impl Share {
 }
 
 /// A record as it is left behind.
-fn hole(offset: Offset, record: &Record) -> HoleRecord {
+pub(super) fn hole(offset: Offset, record: &Record) -> HoleRecord {
     let bytes = u32::try_from(BatchBuilder::encoded_bytes(record)).unwrap_or(u32::MAX);
-    HoleRecord { key: key_hash(record.key.as_deref(), offset), bytes, failed: None }
+    HoleRecord { key: key_hash(record.key.as_deref(), offset), bytes, failed: None, crashes: 0 }
 }

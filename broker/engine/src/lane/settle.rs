@@ -90,6 +90,9 @@ fn read(result: Result<Verdict, Failure>) -> Attempt {
         Ok(Verdict::Retry(RetryRequest { after_ms, reason: detail })) => {
             Attempt::Failed { reason: FailureReason::Retry, detail, after_ms, last: false }
         }
+        Err(Failure { reason: reason @ FailureReason::Crash, detail, .. }) => {
+            Attempt::Failed { reason, detail, after_ms: None, last: true }
+        }
         Err(failure) => failed(failure.reason, failure.detail),
     }
 }

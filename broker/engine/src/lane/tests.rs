@@ -21,6 +21,7 @@ use logmill_model::{
     RecordBatch, RetryRequest, TopicId, TopicName, Verdict, World,
 };
 use logmill_wasm::CallContext;
+
 use tokio::sync::mpsc;
 
 use super::broken::{Alarm, Rows};
@@ -185,6 +186,8 @@ impl Bench {
             handlers,
             log: Arc::default(),
             clock: self.parts.clock.clone(),
+            board: Arc::new(crate::board::Board::none()),
+            before_call: None,
             rows: Arc::clone(&self.rows),
             slots: Arc::new(tokio::sync::Semaphore::new(1)),
             remembered: Arc::clone(&self.remembered),

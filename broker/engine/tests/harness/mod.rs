@@ -25,6 +25,7 @@ pub(crate) fn options(storage: &FaultyStorage, modules: &Path) -> Options {
         compile_apart: false,
         clock: Clock::machine(),
         retention_interval: Duration::from_millis(50),
+        before_call: None,
         log: Settings { journal_file_bytes: 16 << 10, tail_bytes: 4 << 10, ..Settings::default() },
     }
 }

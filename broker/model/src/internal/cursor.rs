@@ -42,6 +42,14 @@ pub struct HoleRecord {
     /// The attempts at it. None when it was never tried: an earlier record of its key is a hole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<FailedAttempts>,
+    /// How often it was to be called for alone, after the process had ended while it was handled.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub crashes: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// What is known of a record that failed and will be tried again.
@@ -183,7 +191,7 @@ mod tests {
             last_failed_ts: Timestamp(6),
             retry_at: Timestamp(7),
         };
-        let hole = HoleRecord { key: 8, bytes: 9, failed: Some(failed) };
+        let hole = HoleRecord { key: 8, bytes: 9, failed: Some(failed), crashes: 0 };
         let hole = CursorsRecord::Hole(lane(), Offset(0x0506), Some(hole));
         let record = hole.encode();
         assert_eq!(record.key.as_deref().unwrap()[LANE_BYTES..], [0, 0, 0, 0, 0, 0, 5, 6]);

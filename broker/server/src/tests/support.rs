@@ -63,6 +63,7 @@ impl Site {
             compile_apart: false,
             clock: logmill_engine::clock::Clock::machine(),
             retention_interval: Duration::from_millis(10),
+            before_call: None,
             log: logmill_log::Settings::default(),
         }
     }

@@ -61,6 +61,7 @@ async fn a_run_holds_a_bounded_part_of_what_batches_decompress_to() {
     let batches = bench.parts.read(SOURCE, Offset(0), READ_BYTES_MAX).await.unwrap();
     assert_eq!(batches.len(), 21, "one read brings all");
     let ran = Run {
+        lane: LANE,
         context: Arc::clone(&lane.context),
         handler: None,
         cursor: lane.cursor.clone(),
