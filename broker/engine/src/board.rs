@@ -10,9 +10,9 @@
 //! partition · 44 zero · 48 and 56 what was left behind, from and to · 64 and 72 what was new.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -72,7 +72,9 @@ impl Board {
         let Some(boot) = boot() else { return Self::none() };
         let path = data_dir.join(FILE);
         let found = std::fs::read(&path).map(|bytes| read(&bytes, boot)).unwrap_or_default();
-        let made = File::create(&path).and_then(|file| {
+        let mut for_its_owner = OpenOptions::new();
+        for_its_owner.write(true).create(true).truncate(true).mode(0o600);
+        let made = for_its_owner.open(&path).and_then(|file| {
             // Its room is taken now, since a full disk must not keep a run from being noted.
             file.write_all_at(&vec![0; slots * NOTE_BYTES], 0)?;
             Ok(Open { file, path: path.clone(), boot })
