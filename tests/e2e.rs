@@ -26,6 +26,7 @@ mod e2e {
     mod reset;
     mod retention;
     mod routers;
+    mod saga;
     mod side_door;
     mod state;
     mod triage;
