@@ -29,6 +29,7 @@ mod e2e {
     mod saga;
     mod side_door;
     mod state;
+    mod trace;
     mod triage;
     mod upgrade;
 }

@@ -7,6 +7,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::verbs::{
     backup, bench, clock, consume, demo, dev, dlq, inspect, module, produce, serve, status, topic,
+    trace,
 };
 use crate::{Failure, Hooks, Output, OutputFormat, Session, logging};
 
@@ -57,6 +58,7 @@ enum Verb {
     Module(module::Verb),
     #[command(subcommand)]
     Dlq(dlq::Verb),
+    Trace(trace::Args),
     #[command(subcommand)]
     Inspect(inspect::Verb),
     #[command(subcommand)]
@@ -120,6 +122,7 @@ impl Verb {
             Self::Consume(args) => args.run(session).await,
             Self::Module(verb) => verb.run(session).await,
             Self::Dlq(verb) => verb.run(session).await,
+            Self::Trace(args) => args.run(session).await,
             Self::Inspect(verb) => verb.run(session).await,
             Self::Bench(verb) => verb.run(session).await,
         }

@@ -138,6 +138,7 @@ impl Catalog {
             PartitionId::PRODUCERS => "_producers".to_owned(),
             PartitionId { topic: TopicId::CLAIMS, .. } => "_claims".to_owned(),
             PartitionId { topic: TopicId::STATE, .. } => "_state".to_owned(),
+            PartitionId { topic: TopicId::DECISIONS, .. } => "_decisions".to_owned(),
             _ => self.topic_name(id).map_or_else(|| id.to_string(), ToString::to_string),
         }
     }
@@ -156,7 +157,7 @@ impl Catalog {
     pub(crate) fn is_compacted(&self, id: TopicId) -> bool {
         if id.is_internal() {
             // A claim is over when its time is.
-            return id != TopicId::CLAIMS;
+            return !matches!(id, TopicId::CLAIMS | TopicId::DECISIONS);
         }
         let topic = self.topic_name(id).and_then(|name| self.topic(name));
         topic.is_some_and(|topic| topic.policy.compact)

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use logmill_model::internal::{CursorRecord, CursorsRecord, FailedAttempts, HoleRecord};
-use logmill_model::{Counts, DeploymentId, LaneId, LostOffsets, Offset, PartitionId, TopicId};
+use logmill_model::{
+    Counts, DeploymentId, DeploymentName, LaneId, LostOffsets, Offset, PartitionId, TopicId,
+    Waiting,
+};
 
 /// Where a lane stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +44,18 @@ impl LaneCursor {
     /// How many records of a partition with this end have no outcome.
     pub(crate) fn lag(&self, end: Offset) -> u64 {
         self.record.next.distance_to(end) + self.holes.len() as u64
+    }
+
+    /// Whether a record waits for the deployment of this name: it was not taken up, or is a hole.
+    pub(crate) fn waiting(&self, deployment: &DeploymentName, offset: Offset) -> Option<Waiting> {
+        let hole = self.holes.get(&offset);
+        if hole.is_none() && offset < self.record.next {
+            return None;
+        }
+        let failed = hole.and_then(|hole| hole.failed.as_ref());
+        let deployment = deployment.clone();
+        let attempts = failed.map_or(0, |it| it.attempts);
+        Some(Waiting { deployment, attempts, retry_at: failed.map(|it| it.retry_at) })
     }
 
     /// What moves it to another offset by hand. What it had left behind is no more.

@@ -295,6 +295,7 @@ impl Engine {
                 for (lane, cursor) in self.parts().views.lanes_of(record.id) {
                     change.end_lane(lane, &cursor);
                 }
+                change.segments = self.parts().starts_of(record.partition_ids());
                 Ok((change, ()))
             })
             .await;

@@ -16,6 +16,7 @@
 //! | a consumer at work | `lane.rs`; `lane/read.rs`, `lane/run.rs`: handle, `lane/call.rs`, `lane/settle.rs`: decide, `lane/commit.rs` |
 //! | what a lane remembers | `state.rs`, `remembered.rs`: as it is durable; `lane/memory.rs`: in a run; `deploy/state.rs`: told |
 //! | what a lane has left behind | `lane/parked.rs`; `cursors.rs`: as it is durable |
+//! | what became of a record | `trace.rs` |
 //! | back up | `backup.rs` |
 //! | what a topic's policy keeps | `retention.rs`; `sequencer/capacity.rs`: what rejects when it is full |
 //! | winning back the space of what nobody needs | `housekeeper.rs` |
@@ -60,6 +61,7 @@ mod status;
 mod subscribe;
 mod suspects;
 mod topics;
+mod trace;
 mod views;
 
 pub use deploy::Lag;

@@ -71,6 +71,11 @@ pub(crate) const FILTER_BYTES_MAX: usize = 1 << 20;
 /// Compiled modules that are kept though nothing uses them.
 pub(crate) const COMPILED_MODULES_MAX: usize = 8;
 
+/// Decisions of a deployment that a trace of a record looks through, in bytes: some millions.
+pub(crate) const TRACE_BYTES_MAX: usize = 64 << 20;
+/// What it reads of them at once, in bytes.
+pub(crate) const TRACE_READ_BYTES: usize = 1 << 20;
+
 /// What one read of an internal topic takes at the start, in bytes.
 pub(crate) const REPLAY_BYTES_MAX: usize = 1 << 20;
 /// Starts of partitions that retention moves in one commit.

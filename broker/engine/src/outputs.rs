@@ -122,14 +122,14 @@ pub(crate) struct Gathered {
 pub(crate) struct TopicMissing(pub(crate) TopicName);
 
 impl Gathered {
-    /// Adds a record. Its partition is by key; without one it is `keyless`, in the topic's range,
+    /// Adds a record, and tells where it goes. Its partition is by key; without one it is `keyless`, in the topic's range,
     /// so that the same input writes to the same place whenever it is handled.
     pub(crate) fn add(
         &mut self,
         catalog: &Catalog,
         write: &Write,
         keyless: u64,
-    ) -> Result<(), TopicMissing> {
+    ) -> Result<PartitionId, TopicMissing> {
         let topic = catalog.topic(&write.topic).ok_or_else(|| TopicMissing(write.topic.clone()))?;
         let index = match &write.record.key {
             Some(key) => partition_of_key(key, topic.partitions),
@@ -142,13 +142,13 @@ impl Gathered {
             && *hops == write.hops
             && newest.push(&write.record).is_ok()
         {
-            return Ok(());
+            return Ok(partition);
         }
         let mut builder = BatchBuilder::default();
         builder.push(&write.record).expect("a checked record fits an empty batch");
         self.open.insert(partition, self.batches.len());
         self.batches.push((partition, write.hops, builder));
-        Ok(())
+        Ok(partition)
     }
 
     /// The bytes of the records so far.

@@ -28,6 +28,9 @@ use crate::parts::Parts;
 /// take a read of the disk for each partition.
 const AGE_CHECKS: u64 = 20;
 
+/// What makes decisions be looked at once a minute: that takes a read for each source.
+const DECISIONS_CHECK_MS: u64 = AGE_CHECK_MS_MAX * AGE_CHECKS;
+
 /// Keeps to the policies until it is told to stop.
 pub(crate) async fn run(parts: Arc<Parts>, interval: Duration, mut stop: watch::Receiver<bool>) {
     let mut retention = Retention::default();
@@ -105,10 +108,12 @@ impl Retention {
             let Some(version) = catalog.active_version(name) else { continue };
             let window_ms = version.settings.idempotency_window_ms;
             limited.extend(self.of_claims(deployment, window_ms, now));
+            let on = version.settings.on.iter().filter_map(|topic| catalog.topic(topic));
+            limited.extend(self.of_decisions(deployment, on.map(|topic| &**topic), now));
         }
         let is_there: HashSet<PartitionId> = limited.iter().map(Limited::first).collect();
         self.aged.retain(|first, _| is_there.contains(first));
-        limited.retain(|it| it.cutoff.is_some() || it.bytes.is_some());
+        limited.retain(|it| it.cutoff.is_some() || it.bytes.is_some() || it.of.is_some());
         limited
     }
 
@@ -119,7 +124,30 @@ impl Retention {
             partitions: 0..topic.partitions,
             cutoff: self.cutoff(PartitionId::new(topic.id, 0), policy.retention_time_ms, now),
             bytes: policy.retention_bytes.filter(|_| policy.on_full == OnFull::DropOldest),
+            of: None,
         }
+    }
+
+    /// Decisions are kept as long as what they are about.
+    fn of_decisions<'a>(
+        &mut self,
+        deployment: &DeploymentRecord,
+        on: impl Iterator<Item = &'a TopicRecord>,
+        now: Timestamp,
+    ) -> Option<Limited> {
+        let decisions = PartitionId::decisions_of(deployment.id)?;
+        if deployment.world != World::Consumer {
+            return None;
+        }
+        let is_due = self.cutoff(decisions, Some(DECISIONS_CHECK_MS), now).is_some();
+        let sources: Vec<PartitionId> = on.flat_map(|topic| topic.partition_ids()).collect();
+        Some(Limited {
+            topic: decisions.topic,
+            partitions: decisions.index..decisions.index.saturating_add(1),
+            cutoff: None,
+            bytes: None,
+            of: is_due.then_some(sources),
+        })
     }
 
     fn of_claims(
@@ -135,6 +163,7 @@ impl Retention {
             partitions: claims.index..claims.index.saturating_add(1),
             cutoff: self.cutoff(claims, Some(window_ms), now),
             bytes: None,
+            of: None,
         })
     }
 
@@ -165,6 +194,8 @@ struct Limited {
     cutoff: Option<Timestamp>,
     /// At least so many bytes of each partition.
     bytes: Option<u64>,
+    /// What is as young as the oldest record of these.
+    of: Option<Vec<PartitionId>>,
 }
 
 /// The starts that are to be moved, not more than one commit takes. May wait for the disk.
@@ -194,7 +225,26 @@ impl Limited {
             .bytes
             .filter(|bytes| log.partition_bytes(partition) > *bytes)
             .map(|bytes| log.retained_from(partition, bytes));
-        young.max(enough).filter(|start| *start > now)
+        let about = self.of.as_ref().and_then(|sources| about(log, partition, sources));
+        young.max(enough).max(about).filter(|start| *start > now)
+    }
+}
+
+/// Where what is as young as the oldest record of these begins; None when that can't be told.
+fn about(log: &Log, partition: PartitionId, sources: &[PartitionId]) -> Option<Offset> {
+    let mut oldest = None::<Timestamp>;
+    for source in sources {
+        let start = log.start_offset(*source);
+        if start == log.end_offset(*source) {
+            continue;
+        }
+        let batches = log.read(*source, start, 1).ok()?;
+        let appended = batches.first()?.envelope.append_ts;
+        oldest = Some(oldest.map_or(appended, |it| it.min(appended)));
+    }
+    match oldest {
+        Some(oldest) => log.offset_at(partition, oldest).ok(),
+        None => Some(log.end_offset(partition)),
     }
 }
 

@@ -80,7 +80,7 @@ impl Engine {
                     let deployment = DeploymentName::clone(user);
                     return Err(Error::TopicInUse { topic: name.clone(), deployment });
                 }
-                let segments = self.parts().starts_of(topic);
+                let segments = self.parts().starts_of(topic.partition_ids());
                 let catalog = vec![CatalogRecord::Topic(name.clone(), None)];
                 let class = CommitClass::Housekeeping;
                 Ok((CatalogChange { catalog, segments, class, ..CatalogChange::default() }, ()))
@@ -141,10 +141,12 @@ impl Parts {
         Ok(PartitionId::new(topic.id, index))
     }
 
-    /// The records that end what retention has said of a topic's partitions.
-    fn starts_of(&self, topic: &TopicRecord) -> Vec<SegmentsRecord> {
-        topic
-            .partition_ids()
+    /// The records that end what retention has said of these partitions.
+    pub(crate) fn starts_of(
+        &self,
+        partitions: impl Iterator<Item = PartitionId>,
+    ) -> Vec<SegmentsRecord> {
+        partitions
             .filter(|partition| self.log.start_offset(*partition) > Offset::ZERO)
             .map(|partition| SegmentsRecord::Start(partition, None))
             .collect()

@@ -108,6 +108,8 @@ impl TopicId {
     pub const CLAIMS: Self = Self(5);
     /// `_state`: what modules remember, a partition for each deployment.
     pub const STATE: Self = Self(6);
+    /// `_decisions`: what became of each attempt at a record, a partition for each deployment.
+    pub const DECISIONS: Self = Self(8);
     /// The first id of a user's topic.
     pub const FIRST_USER: u64 = 16;
 
@@ -157,6 +159,12 @@ impl PartitionId {
     #[must_use]
     pub fn state_of(deployment: DeploymentId) -> Option<Self> {
         Some(Self::new(TopicId::STATE, u32::try_from(deployment.0).ok()?))
+    }
+
+    /// The partition of `_decisions` that is a deployment's; None beyond the deployments that can be.
+    #[must_use]
+    pub fn decisions_of(deployment: DeploymentId) -> Option<Self> {
+        Some(Self::new(TopicId::DECISIONS, u32::try_from(deployment.0).ok()?))
     }
 
     /// Partition `index` of `topic`.

@@ -20,6 +20,7 @@
 //! | 12 | [`HoleRecord`] | `_cursors` | as of a cursor, and the offset u64 |
 //! | 20 | [`ClaimRecord`] | `_claims` | the claimed key |
 //! | 21 | [`StateRecord`] | `_state` | topic u64, partition u32, big-endian, and the module's key |
+//! | 23 | [`DecisionsRecord`] | `_decisions` | none |
 //!
 //! Those of `_claims` and `_state` are many, and hold what modules say: they are fields of fixed length
 //! and the module's bytes instead of CBOR.
@@ -27,6 +28,7 @@
 mod catalog;
 mod claims;
 mod cursor;
+mod decisions;
 mod producers;
 mod segments;
 mod state;
@@ -38,6 +40,7 @@ use serde::de::DeserializeOwned;
 pub use catalog::{CatalogKey, CatalogRecord, DeploymentRecord, TopicRecord, VersionRecord};
 pub use claims::ClaimRecord;
 pub use cursor::{CursorRecord, CursorsRecord, FailedAttempts, HoleRecord};
+pub use decisions::{Decided, DecisionsRecord, Found, Stretch};
 pub use producers::{CheckpointRecord, ProducerRecord, ProducersRecord, SequencesRecord};
 pub use segments::{
     AcceptedRange, AcceptedRecord, CsnRange, RemovedRecord, SegmentRecord, SegmentsKey,

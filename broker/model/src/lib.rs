@@ -30,6 +30,7 @@ mod rfc3339;
 mod space;
 mod span;
 mod topic;
+mod trace;
 
 pub use batch::{BatchBuilder, PlainBatch, RECORD_OVERHEAD_BYTES, RecordBatch, Records};
 pub use commit::{Append, Commit, Committed, Outcome, Precondition, Refusal};
@@ -64,3 +65,4 @@ pub use reset::{MovedLane, ResetRequest};
 pub use space::{CommitClass, SpaceLevel};
 pub use span::shown_span;
 pub use topic::{Limit, OnFull, PolicyChange, TopicPolicy, Window};
+pub use trace::{Trace, TracedAttempt, TracedOutput, TracedVerdict, Waiting};

@@ -2,8 +2,9 @@
 
 use logmill_model::{
     BackupReport, BrokerStatus, DeployRequest, Deployed, DeploymentDescription, DeploymentName,
-    ModuleDescription, ModuleLogLine, MovedLane, PolicyChange, ProducerIdentity, ProducerName,
-    ResetRequest, SkippedLane, StateEntry, StateQuery, TopicDescription, TopicName, TopicPolicy,
+    ModuleDescription, ModuleLogLine, MovedLane, Offset, PolicyChange, ProducerIdentity,
+    ProducerName, ResetRequest, SkippedLane, StateEntry, StateQuery, TopicDescription, TopicName,
+    TopicPolicy, Trace,
 };
 use serde::{Deserialize, Serialize};
 
@@ -98,6 +99,16 @@ pub enum Request {
     /// Moves a deployment's cursors. Answered by [`Response::Moved`].
     #[serde(rename = "module.reset")]
     ModuleReset(ResetRequest),
+    /// Asks what became of a record. Answered by [`Response::Trace`].
+    #[serde(rename = "trace")]
+    Trace {
+        /// Its topic.
+        topic: TopicName,
+        /// Its partition.
+        partition: u32,
+        /// Its offset.
+        offset: Offset,
+    },
     /// Deletes a deployment with its cursors; its topics stay. Answered by [`Response::Done`].
     #[serde(rename = "module.delete")]
     ModuleDelete {
@@ -155,6 +166,8 @@ pub enum Response {
     Deployments(Vec<DeploymentDescription>),
     /// The lanes that went on behind what they had lost.
     Skipped(Vec<SkippedLane>),
+    /// What became of a record.
+    Trace(Trace),
     /// The lanes whose cursors were moved.
     Moved(Vec<MovedLane>),
     /// What a deployment's lanes remember, from where the request said on; none at the end.

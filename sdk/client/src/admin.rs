@@ -5,9 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use logmill_model::{
     BackupReport, BrokerStatus, DeployRequest, Deployed, DeploymentDescription, DeploymentName,
-    ModuleDescription, ModuleLogLine, MovedLane, PolicyChange, ProducerIdentity, ProducerName,
-    ResetRequest, SkippedLane, StateEntry, StateQuery, TopicDescription, TopicName, TopicPolicy,
-    limits::MODULE_BYTES_MAX,
+    ModuleDescription, ModuleLogLine, MovedLane, Offset, PolicyChange, ProducerIdentity,
+    ProducerName, ResetRequest, SkippedLane, StateEntry, StateQuery, TopicDescription, TopicName,
+    TopicPolicy, Trace, limits::MODULE_BYTES_MAX,
 };
 use logmill_wire::{Accepts, ErrorCode, Request, Response, StreamKind, Upload};
 
@@ -237,6 +237,20 @@ impl Admin {
         ask!(self, Request::ModuleReset(request), Response::Moved(moved) => moved)
     }
 
+    /// What became of a record.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: unknown topic or partition, an offset that is not there.
+    pub async fn trace(
+        &self,
+        topic: TopicName,
+        partition: u32,
+        offset: Offset,
+    ) -> Result<Trace, Error> {
+        let request = Request::Trace { topic, partition, offset };
+        ask!(self, request, Response::Trace(trace) => trace)
+    }
+
     /// Deletes a deployment with its cursors. Its topics stay.
     ///
     /// # Errors
@@ -317,6 +331,7 @@ fn changes(request: &Request) -> bool {
         | Request::ModuleLs
         | Request::ModuleDescribe { .. }
         | Request::ModuleState(_)
+        | Request::Trace { .. }
         | Request::ModuleLogs { .. } => false,
     }
 }

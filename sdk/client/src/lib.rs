@@ -62,6 +62,7 @@ pub use logmill_model::{
     LostOffsets, ModuleDescription, ModuleDigest, ModuleLimits, ModuleLogLine, MovedLane, Offset,
     OnFull, OutputGrant, PartitionDescription, PlainBatch, PolicyChange, Position, ProducerName,
     Record, RecordBatch, ResetRequest, ShardId, SkippedLane, Source, StartOffset, StateEntry,
-    StatePlace, StateQuery, Timestamp, TopicDescription, TopicName, TopicPolicy, Unrouted, World,
+    StatePlace, StateQuery, Timestamp, TopicDescription, TopicName, TopicPolicy, Trace,
+    TracedAttempt, TracedOutput, TracedVerdict, Unrouted, Waiting, World,
 };
 pub use logmill_wire::{ErrorCode, Limits, Welcome};

@@ -67,6 +67,7 @@ impl Names {
             (TopicId::PRODUCERS, "_producers"),
             (TopicId::CLAIMS, "_claims"),
             (TopicId::STATE, "_state"),
+            (TopicId::DECISIONS, "_decisions"),
         ] {
             names.0.insert(id, name.to_owned());
         }

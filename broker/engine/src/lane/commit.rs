@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use logmill_model::internal::{CursorRecord, CursorsRecord, HoleRecord, StateRecord};
+use logmill_model::internal::{CursorsRecord, DecisionsRecord, HoleRecord, StateRecord};
 use logmill_model::{
     Append, Commit, CommitClass, FailureReason, LostOffsets, Offset, Outcome, PartitionId,
     Precondition, Record, RecordBatch, Refusal,
@@ -15,20 +15,20 @@ use super::run::Ran;
 use super::{Lane, Next};
 use crate::batches::batches;
 use crate::limits::RUN_RECORDS_MAX;
-use crate::outputs::{Gathered, TopicMissing, Write};
+use crate::outputs::{Gathered, TopicMissing};
 
 type Changes = BTreeMap<Offset, Option<HoleRecord>>;
 
 impl Lane {
     /// Commits what a run came to. Refused, nothing of it has happened.
     pub(super) async fn commit(&mut self, ran: Ran, changes: Changes) -> Next {
-        let Ran { cursor, parked, writes, kept, records, last, row, times, .. } = ran;
-        let commit = match self.commit_of(&cursor, &changes, &writes, &kept) {
+        let commit = match self.commit_of(&ran, &changes) {
             Ok(commit) => commit,
             Err(TopicMissing(topic)) => {
                 return self.forget(Next::Wait(format!("topic {topic} does not exist")));
             }
         };
+        let Ran { cursor, parked, kept, records, last, row, times, .. } = ran;
         let (class, proposed) = (commit.class, Instant::now());
         let Ok(outcome) = self.parts.sequencer.commit(commit).await else { return Next::End };
         match outcome {
@@ -84,20 +84,11 @@ impl Lane {
         self.commit(Ran::new(None, cursor, parked), changes).await
     }
 
-    fn commit_of(
-        &self,
-        cursor: &CursorRecord,
-        changes: &Changes,
-        writes: &[(Offset, Write)],
-        kept: &Kept,
-    ) -> Result<Commit, TopicMissing> {
-        let catalog = self.parts.views.catalog();
+    fn commit_of(&self, ran: &Ran, changes: &Changes) -> Result<Commit, TopicMissing> {
+        let Ran { cursor, writes, kept, .. } = ran;
         let adds = !writes.is_empty() || !kept.state.is_empty();
         let class = if adds { CommitClass::Produce } else { CommitClass::Progress };
-        let mut gathered = Gathered::default();
-        for (offset, write) in writes {
-            gathered.add(&catalog, write, offset.0)?;
-        }
+        let (gathered, decisions) = self.gather(ran)?;
         let (lane, before) = (self.id, &self.cursor);
         let holes = changes.iter();
         let holes = holes.map(|(at, hole)| CursorsRecord::Hole(lane, *at, hole.clone()));
@@ -108,6 +99,12 @@ impl Lane {
         let mut appends: Vec<Append> = gathered.into_appends().collect();
         appends.push(Append::new(PartitionId::CURSORS, cursors));
         appends.extend(self.appends_of(kept));
+        if !decisions.stretches.is_empty()
+            && let Some(partition) = PartitionId::decisions_of(lane.deployment)
+        {
+            let batch = RecordBatch::of([&decisions.encode()]);
+            appends.push(Append::new(partition, batch.expect("what a run decides is small")));
+        }
         let (generation, revision) = (before.generation, before.revision);
         let precondition = Precondition::Cursor { lane, generation, revision };
         Ok(Commit { appends, preconditions: vec![precondition], class })
@@ -122,5 +119,24 @@ impl Lane {
         });
         let batches = batches(records).expect("a key and its value fit a batch");
         batches.into_iter().map(|batch| Append::new(partition, batch)).collect()
+    }
+
+    /// The batches that a run writes, and what it has decided with where that went.
+    fn gather(&self, ran: &Ran) -> Result<(Gathered, DecisionsRecord), TopicMissing> {
+        let catalog = self.parts.views.catalog();
+        let (source, version) = (self.id.source, self.context.version);
+        let (written, stretches) = (Vec::new(), Vec::new());
+        let mut decisions = DecisionsRecord { source, version, written, stretches };
+        let mut gathered = Gathered::default();
+        // Both are in the order in which records were handled.
+        let mut writes = ran.writes.iter().peekable();
+        for (offset, attempt, decided) in &ran.decided {
+            let mut went = Vec::new();
+            while let Some((from, write)) = writes.next_if(|(from, _)| from == offset) {
+                went.push(gathered.add(&catalog, write, from.0)?);
+            }
+            decisions.push(*offset, *attempt, *decided, went);
+        }
+        Ok((gathered, decisions))
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use logmill_log::StoredBatch;
-use logmill_model::internal::{CursorRecord, HoleRecord};
+use logmill_model::internal::{CursorRecord, Decided, HoleRecord};
 use logmill_model::limits::BATCH_BYTES_MAX;
 use logmill_model::{
     BatchBuilder, CommitClass, Compression, LaneId, Offset, PlainBatch, Record, RecordBatch,
@@ -61,6 +61,8 @@ pub(crate) struct Ran {
     pub(crate) writes: Vec<(Offset, Write)>,
     /// What it has changed of what the lane remembers.
     pub(crate) kept: Kept,
+    /// What became of each record that was handled, at which attempt.
+    pub(crate) decided: Vec<(Offset, u32, Decided)>,
     /// How many records were taken up.
     pub(crate) records: usize,
     /// The last one that the module was asked about.
@@ -80,13 +82,14 @@ impl Ran {
         cursor: CursorRecord,
         parked: Parked,
     ) -> Self {
-        let (writes, kept, row, times) = Default::default();
+        let (writes, kept, decided, row, times) = Default::default();
         Self {
             handler,
             cursor,
             parked,
             writes,
             kept,
+            decided,
             records: 0,
             last: None,
             times,
@@ -298,6 +301,8 @@ impl Running<'_> {
         }
         count(&mut self.ran.cursor.counts, &decided.settled, decided.failure);
         self.ran.row.count(&decided.settled);
+        let attempt = before.map_or(0, |failed| failed.attempts).saturating_add(1);
+        self.ran.decided.push((offset, attempt, decided.settled.decided(decided.failure)));
         self.ran.last = Some(offset);
         self.ran.records += 1;
         let bytes = decided.writes.iter().map(|it| BatchBuilder::encoded_bytes(&it.record));

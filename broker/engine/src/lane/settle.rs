@@ -1,7 +1,7 @@
 //! What becomes of a record, given what its call returned. Pure: a table of
 //! (verdict | error | trap | limit) × attempts so far × policy.
 
-use logmill_model::internal::FailedAttempts;
+use logmill_model::internal::{Decided, FailedAttempts};
 use logmill_model::{Backoff, Counts, FailureReason, Output, RetryRequest, Timestamp, Verdict};
 use logmill_wasm::Failure;
 
@@ -23,6 +23,19 @@ pub(crate) enum Settled {
     Parked(FailedAttempts),
     /// Given up.
     Buried(Burial),
+}
+
+impl Settled {
+    /// As the log of decisions tells it. `failure` is how its attempt failed, if it did.
+    pub(crate) fn decided(&self, failure: Option<FailureReason>) -> Decided {
+        match self {
+            Self::Done(_) => Decided::Done,
+            Self::Dropped => Decided::Dropped,
+            // A module that asks for a retry has not failed.
+            Self::Parked(_) => Decided::Retried(failure.unwrap_or(FailureReason::Retry)),
+            Self::Buried(burial) => Decided::DeadLettered(burial.reason),
+        }
+    }
 }
 
 /// Why a record is given up.

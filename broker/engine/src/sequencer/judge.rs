@@ -37,7 +37,8 @@ impl Changes {
     ) -> Result<(), Error> {
         // The one thread that all commits pass does not walk through users' records, nor through what
         // is only for their lanes to read.
-        let is_theirs = matches!(partition.topic, TopicId::CLAIMS | TopicId::STATE);
+        let is_theirs =
+            matches!(partition.topic, TopicId::CLAIMS | TopicId::STATE | TopicId::DECISIONS);
         if !partition.topic.is_internal() || is_theirs {
             return Ok(());
         }

@@ -53,7 +53,8 @@ pub struct DeploymentRecord {
 impl DeploymentRecord {
     /// The partitions of internal topics that are its own: there are some for each consumer.
     pub fn partition_ids(&self) -> impl Iterator<Item = PartitionId> + use<> {
-        let partitions = [PartitionId::claims_of, PartitionId::state_of].map(|of| of(self.id));
+        let partitions = [PartitionId::claims_of, PartitionId::state_of, PartitionId::decisions_of]
+            .map(|of| of(self.id));
         let has_some = self.world == World::Consumer;
         partitions.into_iter().flatten().filter(move |_| has_some)
     }

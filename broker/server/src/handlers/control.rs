@@ -18,6 +18,7 @@ mod topic_create;
 mod topic_delete;
 mod topic_describe;
 mod topic_ls;
+mod trace;
 
 use logmill_engine::Error;
 use logmill_wire::{Message, Request, Response};
@@ -70,6 +71,9 @@ async fn handle(client: &Client, request: Request) -> Result<Response, Error> {
             module_resume::handle(engine, &name, skip_lost).await
         }
         Request::ModuleReset(reset) => module_reset::handle(engine, reset).await,
+        Request::Trace { topic, partition, offset } => {
+            trace::handle(engine, &topic, partition, offset).await
+        }
         Request::ModuleDelete { name } => module_delete::handle(engine, &name).await,
         Request::ModuleState(query) => module_state::handle(engine, query).await,
         Request::ModuleLogs { name, after, max, wait_ms } => {
@@ -95,6 +99,7 @@ fn operation(request: &Request) -> &'static str {
         Request::ModulePause { .. } => "module.pause",
         Request::ModuleResume { .. } => "module.resume",
         Request::ModuleReset(_) => "module.reset",
+        Request::Trace { .. } => "trace",
         Request::ModuleDelete { .. } => "module.delete",
         Request::ModuleState(_) => "module.state",
         Request::ModuleLogs { .. } => "module.logs",

@@ -144,6 +144,7 @@ fn every_request_comes_back() {
             topic: Some(name("t")),
             partition: Some(1),
         }),
+        Request::Trace { topic: name("t"), partition: 1, offset: Offset(2) },
         Request::ModuleDelete { name: deployment() },
         Request::ModuleLogs { name: deployment(), after: None, max: 10, wait_ms: 0 },
         Request::ModuleLogs { name: deployment(), after: Some(0), max: 10, wait_ms: 500 },
