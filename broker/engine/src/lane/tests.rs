@@ -2,6 +2,7 @@
 
 mod broken;
 mod compressed;
+mod model;
 mod order;
 mod space;
 mod state;
