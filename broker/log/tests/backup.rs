@@ -249,8 +249,7 @@ fn a_backup_that_fails_leaves_the_one_before_whole() {
         .into_keys()
         .rfind(|path| is_journal(path) && *path != newest_file(&snapshot(&storage)));
     let path = path.unwrap();
-    let good = storage.contents(&path).unwrap();
-    let mut bad = good.clone();
+    let mut bad = storage.contents(&path).unwrap();
     bad[4096 + 70] ^= 1;
     storage.set_contents(&path, &bad);
     let refused = back_up(&running.log, &backup, &mut all);
