@@ -71,13 +71,14 @@ async fn run(component: &[u8], records: u64, fails: bool) -> (Duration, u64) {
         .await
         .unwrap();
     let mut parked = 0;
+    let mut ticks = tokio::time::interval(Duration::from_millis(2));
     loop {
+        ticks.tick().await;
         let described = engine.describe_deployment(&name).unwrap();
         parked = parked.max(described.lanes.iter().map(|lane| lane.parked).sum());
         if described.counts.done >= healthy {
             break;
         }
-        tokio::time::sleep(Duration::from_millis(2)).await;
     }
     let took = started.elapsed();
     engine.shutdown().await.unwrap();
