@@ -174,7 +174,7 @@ mod tests {
         CursorsRecord::Hole(
             LANE,
             Offset(offset),
-            Some(HoleRecord { key: 1, bytes: 2, failed: None, crashes: 0 }),
+            Some(HoleRecord { key: 1, bytes: 2, failed: None, crashes: 0, place: None }),
         )
     }
 

@@ -110,6 +110,8 @@ impl TopicId {
     pub const STATE: Self = Self(6);
     /// `_decisions`: what became of each attempt at a record, a partition for each deployment.
     pub const DECISIONS: Self = Self(8);
+    /// `_letters`: which dead letters were redriven or purged.
+    pub const LETTERS: Self = Self(7);
     /// The first id of a user's topic.
     pub const FIRST_USER: u64 = 16;
 
@@ -144,10 +146,13 @@ impl PartitionId {
     pub const SEGMENTS: Self = Self::new(TopicId::SEGMENTS, 0);
     /// The only partition of `_producers`.
     pub const PRODUCERS: Self = Self::new(TopicId::PRODUCERS, 0);
+    /// The only partition of `_letters`.
+    pub const LETTERS: Self = Self::new(TopicId::LETTERS, 0);
 
     /// The internal partitions that always are, in the order in which a start reads them: the catalog
     /// says which others there are.
-    pub const INTERNAL: [Self; 4] = [Self::CATALOG, Self::CURSORS, Self::SEGMENTS, Self::PRODUCERS];
+    pub const INTERNAL: [Self; 5] =
+        [Self::CATALOG, Self::CURSORS, Self::SEGMENTS, Self::PRODUCERS, Self::LETTERS];
 
     /// The partition of `_claims` that is a deployment's; None beyond the deployments that can be.
     #[must_use]

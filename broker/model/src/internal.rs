@@ -20,15 +20,17 @@
 //! | 12 | [`HoleRecord`] | `_cursors` | as of a cursor, and the offset u64 |
 //! | 20 | [`ClaimRecord`] | `_claims` | the claimed key |
 //! | 21 | [`StateRecord`] | `_state` | topic u64, partition u32, big-endian, and the module's key |
+//! | 22 | [`LettersRecord`] | `_letters` | topic u64, partition u32, block u64, big-endian |
 //! | 23 | [`DecisionsRecord`] | `_decisions` | none |
 //!
 //! Those of `_claims` and `_state` are many, and hold what modules say: they are fields of fixed length
-//! and the module's bytes instead of CBOR.
+//! and the module's bytes instead of CBOR. Those of `_letters` are a bit map.
 
 mod catalog;
 mod claims;
 mod cursor;
 mod decisions;
+mod letters;
 mod producers;
 mod segments;
 mod state;
@@ -39,8 +41,9 @@ use serde::de::DeserializeOwned;
 
 pub use catalog::{CatalogKey, CatalogRecord, DeploymentRecord, TopicRecord, VersionRecord};
 pub use claims::ClaimRecord;
-pub use cursor::{CursorRecord, CursorsRecord, FailedAttempts, HoleRecord};
 pub use decisions::{Decided, DecisionsRecord, Found, Stretch};
+pub use cursor::{CursorRecord, CursorsRecord, FailedAttempts, HoleRecord, RecordPlace};
+pub use letters::{LetterMarks, LettersRecord};
 pub use producers::{CheckpointRecord, ProducerRecord, ProducersRecord, SequencesRecord};
 pub use segments::{
     AcceptedRange, AcceptedRecord, CsnRange, RemovedRecord, SegmentRecord, SegmentsKey,

@@ -16,6 +16,7 @@ mod error;
 mod idempotency;
 mod ids;
 pub mod internal;
+mod letters;
 pub mod limits;
 mod module;
 mod module_state;
@@ -52,6 +53,9 @@ pub use idempotency::{Idempotency, NoIdempotencyKey};
 pub use ids::{
     ClusterId, Csn, DeploymentId, Epoch, LaneId, ModuleDigest, Offset, PartitionId, ShardId,
     Timestamp, TopicId,
+};
+pub use letters::{
+    LetterEdit, LetterStatus, LetterSummary, LettersLeft, LettersMoved, LettersPage,
 };
 pub use module::{FailureReason, LogLevel, Message, Output, RetryRequest, Verdict, World};
 pub use module_state::{StateEntry, StatePlace, StateQuery};

@@ -42,7 +42,13 @@ impl Parked {
         let LaneCursor { mut record, holes } = cursor;
         let mut parked = Self::new(order, holes);
         if let Some(failed) = record.failed.take() {
-            let hole = HoleRecord { key: UNKNOWN, bytes: 0, failed: Some(failed), crashes: 0 };
+            let hole = HoleRecord {
+                key: UNKNOWN,
+                bytes: 0,
+                failed: Some(failed),
+                crashes: 0,
+                place: None,
+            };
             parked.park(record.next, hole);
             record.next = record.next.next();
         }

@@ -342,5 +342,11 @@ impl Share {
 /// A record as it is left behind.
 pub(super) fn hole(offset: Offset, record: &Record) -> HoleRecord {
     let bytes = u32::try_from(BatchBuilder::encoded_bytes(record)).unwrap_or(u32::MAX);
-    HoleRecord { key: key_hash(record.key.as_deref(), offset), bytes, failed: None, crashes: 0 }
+    HoleRecord {
+        key: key_hash(record.key.as_deref(), offset),
+        bytes,
+        failed: None,
+        crashes: 0,
+        place: None,
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! A lane's cursor says how far it has come. A record that failed and will be tried again, or that
 //! waits for an earlier one of its key, is a *hole* in what lies before: a record of its own, so that
-//! a commit writes only what has changed.
+//! a commit writes only what has changed. A dead letter that is redriven is a hole again, where its
+//! record was, and is read from where the letter lies.
 
 use serde::{Deserialize, Serialize};
 
@@ -45,11 +46,24 @@ pub struct HoleRecord {
     /// How often it was to be called for alone, after the process had ended while it was handled.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub crashes: u32,
+    /// Where the record is to be read, when that is not its source: the dead letter of a record that
+    /// was redriven.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<RecordPlace>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
 fn is_zero(count: &u32) -> bool {
     *count == 0
+}
+
+/// Where a record lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordPlace {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The offset.
+    pub offset: Offset,
 }
 
 /// What is known of a record that failed and will be tried again.
@@ -191,7 +205,7 @@ mod tests {
             last_failed_ts: Timestamp(6),
             retry_at: Timestamp(7),
         };
-        let hole = HoleRecord { key: 8, bytes: 9, failed: Some(failed), crashes: 0 };
+        let hole = HoleRecord { key: 8, bytes: 9, failed: Some(failed), crashes: 0, place: None };
         let hole = CursorsRecord::Hole(lane(), Offset(0x0506), Some(hole));
         let record = hole.encode();
         assert_eq!(record.key.as_deref().unwrap()[LANE_BYTES..], [0, 0, 0, 0, 0, 0, 5, 6]);
@@ -203,6 +217,21 @@ mod tests {
         assert_eq!(decoded(&record), Ok(hole));
         let settled = CursorsRecord::Hole(lane(), Offset(7), None);
         assert_eq!(decoded(&settled.encode()), Ok(settled));
+    }
+
+    #[test]
+    fn a_hole_of_a_redriven_record_has_golden_bytes() {
+        let partition = PartitionId::new(TopicId(20), 3);
+        let place = Some(RecordPlace { partition, offset: Offset(21) });
+        let hole = HoleRecord { key: 8, bytes: 9, failed: None, crashes: 0, place };
+        let hole = CursorsRecord::Hole(lane(), Offset(7), Some(hole));
+        let record = hole.encode();
+        assert_eq!(
+            record.value.as_deref().unwrap(),
+            &b"\x0c\x01\xa3\x63key\x08\x65bytes\x09\x65place\xa2\
+               \x69partition\xa2\x65topic\x14\x65index\x03\x66offset\x15"[..]
+        );
+        assert_eq!(decoded(&record), Ok(hole));
     }
 
     #[test]

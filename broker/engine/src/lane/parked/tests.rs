@@ -12,7 +12,7 @@ fn failed(retry_at: u64) -> Option<FailedAttempts> {
 }
 
 fn hole(key: u64, failed: Option<FailedAttempts>) -> HoleRecord {
-    HoleRecord { key, bytes: 10, failed, crashes: 0 }
+    HoleRecord { key, bytes: 10, failed, crashes: 0, place: None }
 }
 
 fn parked(order: Order, holes: &[(u64, HoleRecord)]) -> Parked {
