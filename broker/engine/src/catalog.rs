@@ -136,6 +136,7 @@ impl Catalog {
             PartitionId::CURSORS => "_cursors".to_owned(),
             PartitionId::SEGMENTS => "_segments".to_owned(),
             PartitionId::PRODUCERS => "_producers".to_owned(),
+            PartitionId::LETTERS => "_letters".to_owned(),
             PartitionId { topic: TopicId::CLAIMS, .. } => "_claims".to_owned(),
             PartitionId { topic: TopicId::STATE, .. } => "_state".to_owned(),
             PartitionId { topic: TopicId::DECISIONS, .. } => "_decisions".to_owned(),

@@ -23,9 +23,10 @@ impl LaneCursor {
         Self { record, holes: BTreeMap::new() }
     }
 
-    /// The first offset without an outcome.
+    /// The first offset of the source that is still needed: what is redriven is not read from there.
     pub(crate) fn floor(&self) -> Offset {
-        self.holes.first_key_value().map_or(self.record.next, |(offset, _)| *offset)
+        let mut in_source = self.holes.iter().filter(|(_, hole)| hole.place.is_none());
+        in_source.next().map_or(self.record.next, |(offset, _)| *offset)
     }
 
     /// How many records wait for another attempt, or for one that does.
@@ -69,7 +70,8 @@ impl LaneCursor {
 
     /// What moves it behind offsets that are gone for good, and counts what was lost.
     pub(crate) fn behind(&self, lane: LaneId, lost: LostOffsets) -> Vec<CursorsRecord> {
-        let gone: Vec<Offset> = self.holes.range(..lost.to).map(|(offset, _)| *offset).collect();
+        let gone = self.holes.range(..lost.to).filter(|(_, hole)| hole.place.is_none());
+        let gone: Vec<Offset> = gone.map(|(offset, _)| *offset).collect();
         let CursorRecord { generation, revision, next, ref counts, .. } = self.record;
         let untouched = next.max(lost.from).distance_to(lost.to);
         let record = CursorRecord {

@@ -24,9 +24,10 @@ use crate::handler::Guest;
 use crate::lane::broken::{Alarm, Rows};
 use crate::lane::call::Context;
 use crate::lane::parked::ParkedMax;
+use crate::lane::redrive::Redrive;
 use crate::lane::settle::Policy;
 use crate::lane::{Lane, LaneStatus};
-use crate::limits::{LANES_SETTLE_MAX, PARKED_BYTES_MAX, RUNS_MAX};
+use crate::limits::{LANE_MAIL_MAX, LANES_SETTLE_MAX, RUNS_MAX};
 use crate::module_log::ModuleLog;
 use crate::outputs::Grants;
 use crate::parts::Parts;
@@ -81,6 +82,8 @@ struct Lanes {
     stop: Option<watch::Sender<bool>>,
     tasks: Vec<JoinHandle<()>>,
     statuses: BTreeMap<LaneId, Arc<Mutex<LaneStatus>>>,
+    /// What the lanes that run are asked to take back.
+    mail: BTreeMap<LaneId, mpsc::Sender<Redrive>>,
 }
 
 impl Deployment {
@@ -116,6 +119,12 @@ impl Deployment {
             Some(it) if it.deployment() == id => Arc::clone(it),
             _ => Arc::clone(remembered.insert(Arc::new(Remembered::of(id)))),
         }
+    }
+
+    /// Where a lane is asked to take dead letters back; None when it does not run. Whoever must know
+    /// for sure holds the control lock.
+    pub(crate) fn mail(&self, lane: LaneId) -> Option<mpsc::Sender<Redrive>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).mail.get(&lane).cloned()
     }
 
     /// Stops the lanes; each settles and commits what it is handling first.
@@ -247,8 +256,10 @@ impl Deployments {
                 *status = LaneStatus::corrupt(why.to_owned(), None);
                 continue;
             }
-            let parts = Arc::clone(&self.parts);
-            let lane = Lane::new(parts, Arc::new(context), (id, cursor), stopped.clone(), status);
+            let (parts, (mail, opened)) = (Arc::clone(&self.parts), mpsc::channel(LANE_MAIL_MAX));
+            lanes.mail.insert(id, mail);
+            let told = (stopped.clone(), opened);
+            let lane = Lane::new(parts, Arc::new(context), (id, cursor), told, status);
             let span = tracing::info_span!("lane", deployment = %deployment.name, %topic, partition = id.source.index);
             lanes.tasks.push(tokio::spawn(lane.run().instrument(span)));
         }
@@ -340,7 +351,7 @@ fn context(
         partition: source.index,
         policy: Policy { max_attempts: settings.max_attempts, backoff: settings.backoff.clone() },
         order: settings.order,
-        parked_max: ParkedMax { records: settings.max_parked.into(), bytes: PARKED_BYTES_MAX },
+        parked_max: ParkedMax::of(settings),
         grants: Grants::new(&settings.out),
         dlq: settings.dlq.clone(),
         handlers: Arc::new(guest.clone()),

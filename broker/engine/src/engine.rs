@@ -24,8 +24,8 @@ use crate::limits::{ALARMS_MAX, CONTROL_WAIT_MAX};
 use crate::modules::Modules;
 use crate::parts::{Parts, SequencerThread, Started};
 use crate::replay::{Replayed, replay};
-use crate::retention;
 use crate::snapshot::Keeper;
+use crate::{letters, retention};
 
 /// What is called with a record before a consumer is.
 pub type BeforeCall = Arc<dyn Fn(&Message) + Send + Sync>;
@@ -136,10 +136,12 @@ impl Engine {
         let (stop, stopped) = watch::channel(false);
         let interval = options.retention_interval;
         let retention = retention::run(Arc::clone(&parts), interval, stopped.clone());
+        let sweep = letters::sweep::run(Arc::clone(&parts), interval, stopped.clone());
         let housekeeper = Housekeeper::new(Arc::clone(&parts), &options.log);
         let background = vec![
             keeper.start(read_bytes, stopped.clone()),
             tokio::spawn(retention),
+            tokio::spawn(sweep),
             housekeeper.start(cleaner, stopped.clone()),
         ];
         let engine = Self(Arc::new(Inner {

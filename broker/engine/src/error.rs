@@ -70,6 +70,14 @@ pub enum Error {
         /// What does not fit.
         what: String,
     },
+    /// What was asked can't be done to these dead letters. Nothing was changed.
+    #[error("dead letters refused: {0}")]
+    LettersRefused(String),
+    /// Marking more dead letters as redriven or purged would take too much memory.
+    #[error(
+        "too many dead letters are redriven or purged to remember more; give their topics a shorter retention, so that old ones go"
+    )]
+    LettersFull,
     /// A backup can't be made like that. Nothing was changed.
     #[error("no backup was made: {0}")]
     Backup(String),
@@ -222,7 +230,11 @@ impl Error {
     /// Whether another change of internal state came between.
     #[must_use]
     pub fn is_overtaken(&self) -> bool {
-        matches!(self, Self::Refused(Refusal::EndMoved { partition, .. }) if partition.topic.is_internal())
+        match self {
+            Self::Refused(Refusal::EndMoved { partition, .. }) => partition.topic.is_internal(),
+            Self::Refused(Refusal::StaleCursor(_)) => true,
+            _ => false,
+        }
     }
 
     /// Whether certainly nothing happened.

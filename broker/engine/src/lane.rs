@@ -13,6 +13,7 @@ pub(crate) mod memory;
 pub(crate) mod parked;
 pub(crate) mod read;
 mod recall;
+pub(crate) mod redrive;
 pub(crate) mod run;
 pub(crate) mod settle;
 mod status;
@@ -23,7 +24,7 @@ use std::time::Duration;
 use logmill_model::internal::CursorRecord;
 use logmill_model::{CommitClass, LaneId, LostOffsets, Offset, SpaceLevel};
 use logmill_wasm::Failure;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::Error;
 use crate::cursors::LaneCursor;
@@ -36,6 +37,7 @@ use call::Context;
 use memory::RunMemory;
 use parked::Parked;
 use read::Batches;
+use redrive::Redrive;
 use run::{Broken, Ran, Run};
 
 pub(crate) use status::LaneStatus;
@@ -52,6 +54,9 @@ pub(crate) struct Lane {
     handler: Option<Box<dyn Handler>>,
     ends: watch::Receiver<Offset>,
     stop: watch::Receiver<bool>,
+    /// What it is asked to take back.
+    mail: mpsc::Receiver<Redrive>,
+    opened: Option<Redrive>,
     status: Arc<Mutex<LaneStatus>>,
     /// 1 after a run was refused, so that it is told which record is at fault.
     records_max: usize,
@@ -65,6 +70,8 @@ enum Step {
     Stop,
     /// A record without an outcome was removed.
     Lost,
+    /// It was asked to take dead letters back.
+    TakeBack(Redrive),
     /// Nothing is due before this long, and new records are not taken up or not there.
     Wait(Option<Duration>),
     /// There are records to handle.
@@ -91,7 +98,7 @@ impl Lane {
         parts: Arc<Parts>,
         context: Arc<Context>,
         (id, cursor): (LaneId, LaneCursor),
-        stop: watch::Receiver<bool>,
+        (stop, mail): (watch::Receiver<bool>, mpsc::Receiver<Redrive>),
         status: Arc<Mutex<LaneStatus>>,
     ) -> Self {
         let ends = parts.views.watch(id.source);
@@ -108,6 +115,8 @@ impl Lane {
             handler: None,
             ends,
             stop,
+            mail,
+            opened: None,
             status,
             records_max: RUN_RECORDS_MAX,
             refused: None,
@@ -124,6 +133,11 @@ impl Lane {
             match self.step() {
                 Step::Stop => return,
                 Step::Lost => return self.stand().await,
+                Step::TakeBack(redrive) => {
+                    if let Next::End = self.take_back(redrive).await {
+                        return;
+                    }
+                }
                 Step::Wait(due) => self.wait_for_records(due).await,
                 Step::Handle => match self.handle().await {
                     Next::Go => self.report(0, None),
@@ -158,6 +172,9 @@ impl Lane {
         if floor < self.parts.log.start_offset(self.id.source) {
             return Step::Lost;
         }
+        if let Some(redrive) = self.opened.take().or_else(|| self.mail.try_recv().ok()) {
+            return Step::TakeBack(redrive);
+        }
         if self.has_room() && self.cursor.next < self.parts.log.end_offset(self.id.source) {
             return Step::Handle;
         }
@@ -177,6 +194,13 @@ impl Lane {
         let to = self.parts.log.start_offset(self.id.source);
         tracing::error!(next = %self.cursor.next, %to, "the lane is lost: retention removed a record without an outcome");
         self.report(0, None);
+        self.wait_for_stop().await;
+    }
+
+    async fn wait_for_stop(&mut self) {
+        // Whoever asks it to take something back is not kept waiting.
+        self.mail.close();
+        self.turn_away();
         // An error is a deployment that is gone, and stops the lane as well.
         let _ = self.stop.wait_for(|stop| *stop).await;
     }
@@ -188,8 +212,7 @@ impl Lane {
             () = self.context.rows.alarm(self.context.dlq.as_str()) => {}
             _ = self.stop.wait_for(|stop| *stop) => return,
         }
-        // An error is a deployment that is gone, and stops the lane as well.
-        let _ = self.stop.wait_for(|stop| *stop).await;
+        self.wait_for_stop().await;
     }
 
     async fn wait(&mut self, time: Duration) {
@@ -203,6 +226,7 @@ impl Lane {
     async fn wait_for_space(&mut self, class: CommitClass) {
         tokio::select! {
             () = self.parts.wait_for_space(class) => {}
+            Some(redrive) = self.mail.recv() => self.opened = Some(redrive),
             _ = self.stop.wait_for(|stop| *stop) => {}
         }
     }
@@ -223,12 +247,15 @@ impl Lane {
         let deleted = tokio::select! {
             there = self.ends.wait_for(|end| has_room && *end > next) => there.is_err(),
             () = is_due => false,
+            Some(redrive) = self.mail.recv() => {
+                self.opened = Some(redrive);
+                false
+            }
             _ = self.stop.wait_for(|stop| *stop) => false,
         };
         if deleted {
             self.report(0, Some(format!("topic {} was deleted", self.context.topic)));
-            // An error is a deployment that is gone, and stops the lane as well.
-            let _ = self.stop.wait_for(|stop| *stop).await;
+            self.wait_for_stop().await;
         }
     }
 
@@ -278,7 +305,7 @@ impl Lane {
     }
 
     async fn execute(&mut self, batches: Batches, level: SpaceLevel) -> Result<Ran, Error> {
-        let Batches { due, of_due, new } = batches;
+        let Batches { due, gone, new } = batches;
         let run = Run {
             lane: self.id,
             context: Arc::clone(&self.context),
@@ -287,7 +314,7 @@ impl Lane {
             parked: std::mem::take(&mut self.parked),
             memory: RunMemory::of(&self.state),
             due,
-            due_batches: of_due,
+            gone,
             batches: new,
             records_max: self.records_max,
             refused: self.refused.take(),

@@ -17,6 +17,7 @@
 //! | what a lane remembers | `state.rs`, `remembered.rs`: as it is durable; `lane/memory.rs`: in a run; `deploy/state.rs`: told |
 //! | what a lane has left behind | `lane/parked.rs`; `cursors.rs`: as it is durable |
 //! | what became of a record | `trace.rs` |
+//! | see, redrive, edit, purge dead letters | `letters.rs`; `lane/redrive.rs`: how a lane takes them back |
 //! | back up | `backup.rs` |
 //! | what a topic's policy keeps | `retention.rs`; `sequencer/capacity.rs`: what rejects when it is full |
 //! | winning back the space of what nobody needs | `housekeeper.rs` |
@@ -42,6 +43,7 @@ mod fingerprints;
 mod handler;
 mod housekeeper;
 mod lane;
+mod letters;
 mod limits;
 mod module_log;
 mod modules;

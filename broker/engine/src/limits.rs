@@ -18,6 +18,8 @@ pub(crate) const TAKE_UP_MAX: usize = 64;
 /// Bytes of records that a lane may leave behind under `order = key`. They stay in the log: what is
 /// bounded is what has to be read again.
 pub(crate) const PARKED_BYTES_MAX: u64 = 64 << 20;
+/// Requests to take dead letters back that wait for a lane.
+pub(crate) const LANE_MAIL_MAX: usize = 4;
 /// Records that a lane may leave behind: changing all of them is one batch.
 pub(crate) const HOLES_MAX: usize = 40_000;
 /// How long a lane handles records before it commits.
@@ -82,6 +84,15 @@ pub(crate) const REPLAY_BYTES_MAX: usize = 1 << 20;
 pub(crate) const STARTS_MAX: usize = 4096;
 /// How long retention leaves the age of a topic's records alone, in milliseconds.
 pub(crate) const AGE_CHECK_MS_MAX: u64 = 60_000;
+
+/// Blocks of 4096 dead letters of which some are not open: about 1150 bytes each.
+pub(crate) const LETTER_BLOCKS_MAX: usize = 56 << 10;
+/// How often a change of dead letters is tried again when another one came between.
+pub(crate) const LETTERS_TRIES_MAX: usize = 16;
+/// What is read of dead letters for one page, in bytes.
+pub(crate) const SCAN_BYTES_MAX: usize = 4 << 20;
+/// Blocks of dead letters whose marks are deleted in one commit.
+pub(crate) const SWEEP_MAX: usize = 1024;
 
 /// How long a lane waits before it tries again what its surroundings refused.
 pub(crate) const LANE_RETRY_WAIT: Duration = Duration::from_millis(500);

@@ -73,12 +73,13 @@ impl Parts {
         clock: Clock,
     ) -> std::io::Result<Started> {
         let Opened { log, journal, cleaner, recovered } = opened;
-        let Replayed { mut judge, catalog, cursors, deleted, suspects, .. } = replayed;
+        let Replayed { mut judge, catalog, cursors, letters, deleted, suspects, .. } = replayed;
         for partition in deleted {
             log.forget(partition);
         }
         let checkpoint = judge.producers().checkpoint();
-        let views = Arc::new(Views::new(log.clone(), catalog, cursors, checkpoint));
+        let views = Views::new(log.clone(), catalog, (cursors, letters), checkpoint);
+        let views = Arc::new(views);
         let (level, space) = watch::channel(SpaceLevel::default());
         journal.watch_space(Box::new(move |now| {
             level.send_replace(now);

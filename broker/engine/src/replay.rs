@@ -11,6 +11,7 @@ use logmill_model::{LaneId, Offset, PartitionId, RecordBatch, Timestamp};
 
 use crate::catalog::Catalog;
 use crate::cursors::Cursors;
+use crate::letters::Letters;
 use crate::limits::REPLAY_BYTES_MAX;
 use crate::sequencer::{Changes, Judge};
 use crate::snapshot::{self, PartitionSnapshot};
@@ -23,6 +24,7 @@ pub(crate) struct Replayed {
     pub(crate) judge: Judge,
     pub(crate) catalog: Catalog,
     pub(crate) cursors: Cursors,
+    pub(crate) letters: Letters,
     /// Where retention has moved the starts of partitions to.
     starts: Vec<(PartitionId, Offset)>,
     /// How many bytes of internal topics were read from the log itself.
@@ -124,6 +126,7 @@ impl Replayed {
             self.cursor_offsets.insert(record.lane(), offset);
             self.cursors.apply(record);
         }
+        changes.letters.iter().for_each(|record| self.letters.apply(record));
         for record in changes.producers {
             self.judge.producers().restore(record);
         }
@@ -200,6 +203,7 @@ impl Replayed {
             match partition {
                 PartitionId::CATALOG => self.catalog.set_end(end),
                 PartitionId::CURSORS => self.cursors.end = end,
+                PartitionId::LETTERS => self.letters.end = end,
                 _ => {}
             }
         }

@@ -22,6 +22,7 @@ impl Engine {
             clock_jump: self.options().clock.jump(),
             corrupt: self.corrupt(),
             backup: self.backups().progress(),
+            open_dead_letters: self.open_dead_letters(),
             topics: self.topics(),
             deployments: self.describe_deployments(),
         }

@@ -2,7 +2,7 @@
 //!
 //! Nothing may run twice or be skipped in silence. So a lane whose newest cursor may be lost stands
 //! still, and so does everything that is deployed when a change of the catalog may be lost; until
-//! somebody accepts the loss. Producing to the topics that are known goes on. What `_segments` may
+//! somebody accepts the loss; and no dead letter is dealt with while it may have been before. Producing to the topics that are known goes on. What `_segments` may
 //! have lost says nothing of deployments: it only keeps files from being dropped.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +15,7 @@ pub(crate) struct Suspects {
     everything: Option<String>,
     lanes: BTreeSet<LaneId>,
     why_lanes: String,
+    letters: Option<String>,
 }
 
 /// Where internal topics can't be read.
@@ -46,10 +47,11 @@ impl LostRecords {
     pub(crate) fn suspects(mut self, cursors: &BTreeMap<LaneId, Offset>) -> Suspects {
         let lost_cursors = self.by_topic.remove(&PartitionId::CURSORS);
         let everything = self.by_topic.remove(&PartitionId::CATALOG).map(|(why, _)| why);
+        let letters = self.by_topic.remove(&PartitionId::LETTERS).map(|(why, _)| why);
         let (why_lanes, end) = lost_cursors.unwrap_or_default();
         let is_before = |(_, at): &(&LaneId, &Offset)| **at < end;
         let lanes = cursors.iter().filter(is_before).map(|(lane, _)| *lane).collect();
-        Suspects { everything, lanes, why_lanes }
+        Suspects { everything, lanes, why_lanes, letters }
     }
 }
 
@@ -61,6 +63,11 @@ impl Suspects {
     /// Why nothing that is deployed may run, and the catalog may not change.
     pub(crate) fn everything(&self) -> Option<&str> {
         self.everything.as_deref()
+    }
+
+    /// Why no dead letter may be redriven, edited or purged: it may have been before.
+    pub(crate) fn letters(&self) -> Option<&str> {
+        self.letters.as_deref()
     }
 
     /// Why a lane may not run.
@@ -106,6 +113,13 @@ mod tests {
         let why = suspects.everything().unwrap();
         assert!(why.contains("journal/a.journal") && why.contains("repair"), "{why}");
         let suspects = lost(PartitionId::SEGMENTS, 5).suspects(&BTreeMap::new());
+        assert_eq!((suspects.everything(), suspects.letters()), (None, None));
+    }
+
+    #[test]
+    fn a_loss_in_the_letters_keeps_them_as_they_are_and_stops_nothing() {
+        let suspects = lost(PartitionId::LETTERS, 5).suspects(&BTreeMap::new());
+        assert!(suspects.letters().unwrap().contains("repair"));
         assert_eq!(suspects.everything(), None);
     }
 }

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use crate::Error;
 use crate::catalog::{Catalog, PartitionChange};
 use crate::cursors::{Cursors, LaneCursor};
+use crate::letters::Letters;
 use crate::sequencer::Changes;
 
 /// The durable state that is derived from internal topics.
@@ -24,6 +25,8 @@ pub(crate) struct Views {
     catalog: ArcSwap<Catalog>,
     /// Held for a look-up, an insert or a copy only.
     cursors: Mutex<Cursors>,
+    /// Held for a look-up only.
+    letters: Mutex<Letters>,
     /// The entry of the last checkpoint of the producers.
     checkpoint: AtomicU64,
     /// Held for a look-up or an insert only.
@@ -32,11 +35,17 @@ pub(crate) struct Views {
 
 impl Views {
     /// The views of a log that was just opened; `changes` are those of all its entries, in order.
-    pub(crate) fn new(log: Log, catalog: Catalog, cursors: Cursors, checkpoint: Csn) -> Self {
+    pub(crate) fn new(
+        log: Log,
+        catalog: Catalog,
+        (cursors, letters): (Cursors, Letters),
+        checkpoint: Csn,
+    ) -> Self {
         Self {
             log,
             catalog: ArcSwap::from_pointee(catalog),
             cursors: Mutex::new(cursors),
+            letters: Mutex::new(letters),
             checkpoint: AtomicU64::new(checkpoint.0),
             ends: RwLock::default(),
         }
@@ -57,6 +66,13 @@ impl Views {
             changes.cursors.iter().for_each(|record| cursors.apply(record));
             if let Some((_, end)) = ends.iter().rfind(|(id, _)| *id == PartitionId::CURSORS) {
                 cursors.end = *end;
+            }
+        }
+        if !changes.letters.is_empty() {
+            let mut letters = self.letters();
+            changes.letters.iter().for_each(|record| letters.apply(record));
+            if let Some((_, end)) = ends.iter().rfind(|(id, _)| *id == PartitionId::LETTERS) {
+                letters.end = *end;
             }
         }
         if let Some(csn) = changes.checkpoint {
@@ -135,6 +151,11 @@ impl Views {
 
     fn cursors(&self) -> MutexGuard<'_, Cursors> {
         self.cursors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What has become of dead letters.
+    pub(crate) fn letters(&self) -> MutexGuard<'_, Letters> {
+        self.letters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The lanes of a deployment that have a cursor.

@@ -384,6 +384,9 @@ pub struct BrokerStatus {
     /// How far the backup is that is being made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupProgress>,
+    /// Dead letters that nobody has redriven or purged.
+    #[serde(default)]
+    pub open_dead_letters: u64,
     /// Topics, without the internal ones.
     pub topics: Vec<TopicDescription>,
     /// Deployments.

@@ -41,8 +41,8 @@ use serde::de::DeserializeOwned;
 
 pub use catalog::{CatalogKey, CatalogRecord, DeploymentRecord, TopicRecord, VersionRecord};
 pub use claims::ClaimRecord;
-pub use decisions::{Decided, DecisionsRecord, Found, Stretch};
 pub use cursor::{CursorRecord, CursorsRecord, FailedAttempts, HoleRecord, RecordPlace};
+pub use decisions::{Decided, DecisionsRecord, Found, Stretch};
 pub use letters::{LetterMarks, LettersRecord};
 pub use producers::{CheckpointRecord, ProducerRecord, ProducersRecord, SequencesRecord};
 pub use segments::{

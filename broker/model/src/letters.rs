@@ -54,17 +54,20 @@ pub struct LettersPage {
 
 /// What became of the dead letters that a request named.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct LettersMoved {
+pub struct LettersMarked {
     /// How many have another status now, durably; in a dry run: how many would have.
-    pub moved: u64,
+    pub marked: u64,
     /// How many had been redriven or purged before.
     pub not_open: u64,
     /// Those that can't be redriven, by why not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<LettersLeft>,
-    /// Those that can't be redriven now, by why not: try again.
+    /// Those that their lanes have no room for now: try again before any others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub waiting: Vec<LettersLeft>,
+    pub no_room: Vec<LettersLeft>,
+    /// Those whose lanes have the records themselves now: try again later.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub busy: Vec<LettersLeft>,
 }
 
 /// Dead letters that stay as they are.

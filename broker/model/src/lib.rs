@@ -55,7 +55,7 @@ pub use ids::{
     Timestamp, TopicId,
 };
 pub use letters::{
-    LetterEdit, LetterStatus, LetterSummary, LettersLeft, LettersMoved, LettersPage,
+    LetterEdit, LetterStatus, LetterSummary, LettersLeft, LettersMarked, LettersPage,
 };
 pub use module::{FailureReason, LogLevel, Message, Output, RetryRequest, Verdict, World};
 pub use module_state::{StateEntry, StatePlace, StateQuery};

@@ -35,6 +35,10 @@ pub const PRODUCER_IDLE_MS: u64 = 7 * 24 * 3600 * 1000;
 pub const PARTITIONS_MAX: u32 = 4096;
 /// Longest detail text in a dead letter, in bytes.
 pub const DETAIL_BYTES_MAX: usize = 1024;
+/// Most dead letters that one request redrives or purges.
+pub const LETTERS_MAX: usize = 256;
+/// Most dead letters that one page tells of.
+pub const LETTERS_PAGE_MAX: usize = 1000;
 /// Longest idempotency key, in bytes.
 pub const CLAIM_KEY_BYTES_MAX: usize = 1024;
 /// Longest key in a module's state, in bytes.

@@ -23,7 +23,10 @@ pub(crate) fn of_engine(error: &EngineError) -> Fault {
         EngineError::DeploymentRefused(_) | EngineError::FilterUnusable { .. } => {
             ErrorCode::DeploymentRefused
         }
-        EngineError::Backup(_) | EngineError::ResetRefused { .. } => ErrorCode::BadRequest,
+        EngineError::Backup(_)
+        | EngineError::ResetRefused { .. }
+        | EngineError::LettersRefused(_) => ErrorCode::BadRequest,
+        EngineError::LettersFull => ErrorCode::Overloaded,
         EngineError::RouterNotReady { .. } => ErrorCode::RouterNotReady,
         EngineError::RouterRefused { .. } => ErrorCode::RouterRefused,
         EngineError::FilterFailed { .. } => ErrorCode::FilterFailed,

@@ -2,9 +2,9 @@
 
 use logmill_model::{
     BackupReport, BrokerStatus, DeployRequest, Deployed, DeploymentDescription, DeploymentName,
-    ModuleDescription, ModuleLogLine, MovedLane, Offset, PolicyChange, ProducerIdentity,
-    ProducerName, ResetRequest, SkippedLane, StateEntry, StateQuery, TopicDescription, TopicName,
-    TopicPolicy, Trace,
+    LettersMarked, LettersPage, ModuleDescription, ModuleLogLine, MovedLane, Offset, PolicyChange,
+    ProducerIdentity, ProducerName, ResetRequest, SkippedLane, StateEntry, StateQuery,
+    TopicDescription, TopicName, TopicPolicy, Trace,
 };
 use serde::{Deserialize, Serialize};
 
@@ -134,6 +134,44 @@ pub enum Request {
         #[serde(default)]
         wait_ms: u64,
     },
+    /// Tells of a deployment's dead letters in one partition. Answered by [`Response::Letters`].
+    #[serde(rename = "dlq.ls")]
+    DlqLs {
+        /// The deployment.
+        name: DeploymentName,
+        /// The partition of its dead-letter topic.
+        partition: u32,
+        /// The first offset.
+        from: Offset,
+        /// The one after the last; absent is the durable end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<Offset>,
+        /// How many letters at most, itself at most 1000.
+        max: u32,
+    },
+    /// Has dead letters handled again. Answered by [`Response::Marked`].
+    #[serde(rename = "dlq.redrive")]
+    DlqRedrive {
+        /// The deployment.
+        name: DeploymentName,
+        /// The partition of its dead-letter topic.
+        partition: u32,
+        /// Where they lie in it, at most 256.
+        offsets: Vec<Offset>,
+        /// Whether only to tell what would be done.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        dry_run: bool,
+    },
+    /// Gives dead letters up. Answered by [`Response::Marked`].
+    #[serde(rename = "dlq.purge")]
+    DlqPurge {
+        /// The deployment.
+        name: DeploymentName,
+        /// The partition of its dead-letter topic.
+        partition: u32,
+        /// Where they lie in it, at most 256.
+        offsets: Vec<Offset>,
+    },
 }
 
 impl Message for Request {
@@ -174,6 +212,12 @@ pub enum Response {
     State(Vec<StateEntry>),
     /// Lines of a deployment's log, oldest first.
     Log(Vec<ModuleLogLine>),
+    /// What has become of dead letters.
+    Letters(LettersPage),
+    /// What became of the dead letters that were named.
+    Marked(LettersMarked),
+    /// Where the edited dead letter lies: the answer to an [`Upload`](crate::Upload) of a value.
+    Edited(Offset),
     /// The module that was uploaded: the answer to an [`Upload`](crate::Upload).
     Module(ModuleDescription),
 }

@@ -10,8 +10,8 @@ use crate::{
 };
 use bytes::Bytes;
 use logmill_model::{
-    Compression, Csn, DuplicateRecord, Envelope, Epoch, Header, Offset, Position, ProducerIdentity,
-    Record, RecordBatch, ShardId, Timestamp, TopicPolicy,
+    Compression, Csn, DuplicateRecord, Envelope, Epoch, Header, LetterEdit, Offset, Position,
+    ProducerIdentity, Record, RecordBatch, ShardId, Timestamp, TopicPolicy,
 };
 
 const DOCUMENT: &str = include_str!("../PROTOCOL.md");
@@ -118,6 +118,7 @@ fn openings() -> Vec<(&'static str, Frame)> {
     let from = Position::Offset(Offset(42));
     let subscribe =
         SubscribeOpen { topic: topic(), partition: 2, from, filter: None, credit: 65536 };
+    let edit = LetterEdit { name: "d".parse().unwrap(), partition: 0, offset: Offset(7) };
     vec![
         ("hello", open(StreamKind::Hello, &hello)),
         ("request", open(StreamKind::Control, &create)),
@@ -125,7 +126,8 @@ fn openings() -> Vec<(&'static str, Frame)> {
         ("produce-open", open(StreamKind::Produce, &produce)),
         ("produce-open-sequenced", open(StreamKind::Produce, &sequenced)),
         ("subscribe-open", open(StreamKind::Subscribe, &subscribe)),
-        ("upload", open(StreamKind::Upload, &Upload { length: 46_000 })),
+        ("upload", open(StreamKind::Upload, &Upload::of_module(46_000))),
+        ("upload-edit", open(StreamKind::Upload, &Upload { length: 5, edit: Some(edit) })),
     ]
 }
 
@@ -263,6 +265,8 @@ fn the_limits_in_the_text_are_those_of_the_code() {
         ("waits at most 30000 ms", limits::LOG_WAIT_MS_MAX),
         ("at most 1000 lines", u64::from(limits::LOG_LINES_MAX)),
         ("at most 1000 keys", u64::from(limits::STATE_ENTRIES_MAX)),
+        ("at most 1000 letters", logmill_model::limits::LETTERS_PAGE_MAX as u64),
+        ("at most 256 letters", logmill_model::limits::LETTERS_MAX as u64),
         ("more than 67108864 counts as that", limits::CREDIT_BYTES_MAX),
         ("at most 1024 batches", limits::APPEND_BATCHES_MAX as u64),
         ("its last 16 batches", logmill_model::limits::PRODUCER_BATCHES_MAX as u64),

@@ -1,6 +1,6 @@
 //! The first exchange of produce, subscribe and upload streams.
 
-use logmill_model::{DeploymentName, Offset, Position, ProducerIdentity, TopicName};
+use logmill_model::{DeploymentName, LetterEdit, Offset, Position, ProducerIdentity, TopicName};
 use serde::{Deserialize, Serialize};
 
 use crate::{Message, limits};
@@ -70,11 +70,23 @@ impl Message for SubscribeOpened {
     const BYTES_MAX: usize = limits::OPEN_BYTES_MAX;
 }
 
-/// Opens an upload stream. The module's bytes follow the frame as they are, then the stream's end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Opens an upload stream. A module's bytes follow the frame as they are, then the stream's end; or
+/// the new value of a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upload {
     /// How many bytes follow.
     pub length: u64,
+    /// The dead letter that they are the new value of; None for a module.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edit: Option<LetterEdit>,
+}
+
+impl Upload {
+    /// Of a module of so many bytes.
+    #[must_use]
+    pub fn of_module(length: u64) -> Self {
+        Self { length, edit: None }
+    }
 }
 
 impl Message for Upload {

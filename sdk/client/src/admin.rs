@@ -1,5 +1,7 @@
 //! Topics, deployments and status.
 
+mod dead_letters;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -155,10 +157,17 @@ impl Admin {
             let text = format!("it has {length} bytes, at most {MODULE_BYTES_MAX} are allowed");
             return Err(logmill_wire::Fault::new(ErrorCode::ModuleRefused, text).into());
         }
+        match self.send(Upload::of_module(length), module).await? {
+            Response::Module(module) => Ok(module),
+            _ => Err(wrong_answer()),
+        }
+    }
+
+    /// Sends bytes on a stream of their own, and takes what the broker makes of them.
+    async fn send(&self, upload: Upload, mut rest: Bytes) -> Result<Response, Error> {
         let connection = self.client.connection();
         let (mut writer, mut reader) =
-            stream::open(&connection, StreamKind::Upload, &Upload { length }).await?;
-        let mut rest = module;
+            stream::open(&connection, StreamKind::Upload, &upload).await?;
         while !rest.is_empty() {
             let chunk = rest.split_to(rest.len().min(UPLOAD_CHUNK_BYTES));
             match writer.send_raw(chunk).await {
@@ -169,11 +178,7 @@ impl Admin {
             }
         }
         writer.finish();
-        let response = reader.reply(Accepts::of(&[])).await;
-        match response.map_err(|error| lost(error, true))? {
-            Response::Module(module) => Ok(module),
-            _ => Err(wrong_answer()),
-        }
+        reader.reply(Accepts::of(&[])).await.map_err(|error| lost(error, true))
     }
 
     /// Deploys an uploaded module, or a new version of a deployment.
@@ -324,7 +329,9 @@ fn changes(request: &Request) -> bool {
         | Request::ModulePause { .. }
         | Request::ModuleResume { .. }
         | Request::ModuleReset(_)
-        | Request::ModuleDelete { .. } => true,
+        | Request::ModuleDelete { .. }
+        | Request::DlqRedrive { .. }
+        | Request::DlqPurge { .. } => true,
         Request::TopicLs
         | Request::TopicDescribe { .. }
         | Request::Status
@@ -332,7 +339,8 @@ fn changes(request: &Request) -> bool {
         | Request::ModuleDescribe { .. }
         | Request::ModuleState(_)
         | Request::Trace { .. }
-        | Request::ModuleLogs { .. } => false,
+        | Request::ModuleLogs { .. }
+        | Request::DlqLs { .. } => false,
     }
 }
 

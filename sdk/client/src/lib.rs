@@ -58,11 +58,12 @@ pub use subscriber::{ConsumedBatch, ConsumedRecord, SubscribeOptions, Subscriber
 pub use logmill_model::{
     Backoff, BatchBuilder, BrokerStatus, Compression, Counts, Csn, DeadLetter, DeployRequest,
     Deployed, DeploymentDescription, DeploymentName, DeploymentSettings, DeploymentStatus,
-    Envelope, Epoch, FailureReason, Header, LaneDescription, LaneState, Limit, LogLevel,
-    LostOffsets, ModuleDescription, ModuleDigest, ModuleLimits, ModuleLogLine, MovedLane, Offset,
-    OnFull, OutputGrant, PartitionDescription, PlainBatch, PolicyChange, Position, ProducerName,
-    Record, RecordBatch, ResetRequest, ShardId, SkippedLane, Source, StartOffset, StateEntry,
-    StatePlace, StateQuery, Timestamp, TopicDescription, TopicName, TopicPolicy, Trace,
-    TracedAttempt, TracedOutput, TracedVerdict, Unrouted, Waiting, World,
+    Envelope, Epoch, FailureReason, Header, LaneDescription, LaneState, LetterEdit, LetterStatus,
+    LetterSummary, LettersLeft, LettersMarked, LettersPage, Limit, LogLevel, LostOffsets,
+    ModuleDescription, ModuleDigest, ModuleLimits, ModuleLogLine, MovedLane, Offset, OnFull,
+    OutputGrant, PartitionDescription, PlainBatch, PolicyChange, Position, ProducerName, Record,
+    RecordBatch, ResetRequest, ShardId, SkippedLane, Source, StartOffset, StateEntry, StatePlace,
+    StateQuery, Timestamp, TopicDescription, TopicName, TopicPolicy, Trace, TracedAttempt,
+    TracedOutput, TracedVerdict, Unrouted, Waiting, World,
 };
 pub use logmill_wire::{ErrorCode, Limits, Welcome};

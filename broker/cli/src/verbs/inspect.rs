@@ -68,6 +68,7 @@ impl Names {
             (TopicId::CLAIMS, "_claims"),
             (TopicId::STATE, "_state"),
             (TopicId::DECISIONS, "_decisions"),
+            (TopicId::LETTERS, "_letters"),
         ] {
             names.0.insert(id, name.to_owned());
         }

@@ -2,7 +2,7 @@
 
 use logmill_model::{
     BrokerStatus, CorruptOffsets, CorruptPlace, DeploymentDescription, DeploymentStatus, LaneState,
-    SpaceLevel, TopicName, World,
+    SpaceLevel,
 };
 use serde::Serialize;
 
@@ -22,30 +22,16 @@ struct Report<'a> {
     status: &'a BrokerStatus,
     /// Records that consumers have still to handle.
     lag: u64,
-    open_dead_letters: u64,
 }
 
 impl Args {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
         let status = session.admin().await?.status().await?;
-        let report = Report {
-            lag: status.deployments.iter().map(ls::lag).sum(),
-            open_dead_letters: open_dead_letters(&status),
-            status: &status,
-        };
+        let lag = status.deployments.iter().map(ls::lag).sum();
+        let report = Report { status: &status, lag };
         session.output.json(&report)?;
         show(&mut session.output, &report)
     }
-}
-
-/// What lies in the topics of dead letters. Nothing but a deployment's end takes a record out.
-fn open_dead_letters(status: &BrokerStatus) -> u64 {
-    let consumers = status.deployments.iter().filter(|it| it.world == World::Consumer);
-    let mut topics: Vec<&TopicName> = consumers.map(|it| &it.settings.dlq).collect();
-    topics.sort_unstable();
-    topics.dedup();
-    let known = status.topics.iter().filter(|topic| topics.contains(&&topic.name));
-    known.flat_map(|topic| &topic.partitions).map(|it| it.start.distance_to(it.end)).sum()
 }
 
 fn show(output: &mut Output, report: &Report<'_>) -> Result<(), Failure> {
@@ -72,8 +58,8 @@ fn show(output: &mut Output, report: &Report<'_>) -> Result<(), Failure> {
             "disk: critical: only what frees space is taken in; free some space, or delete a topic, and it goes on by itself",
         )?,
     }
-    output
-        .text(format_args!("lag {}, open dead letters {}", report.lag, report.open_dead_letters))?;
+    let (lag, open) = (report.lag, status.open_dead_letters);
+    output.text(format_args!("lag {lag}, open dead letters {open}"))?;
     if let Some(jump) = &status.clock_jump {
         output.text(format_args!(
             "clock: the machine's clock says {}, the broker goes by {}; set the clock right, or run `logmill clock accept`",

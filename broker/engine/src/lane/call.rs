@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use logmill_log::StoredBatch;
-use logmill_model::internal::FailedAttempts;
+use logmill_model::internal::{FailedAttempts, RecordPlace};
 use logmill_model::{
     DeadLetter, FailureReason, LogLevel, Message, ModuleDigest, Offset, Order, Record, Source,
     Timestamp, TopicName, Verdict,
@@ -60,9 +60,27 @@ pub(crate) struct Call<'a> {
     pub(crate) offset: Offset,
     pub(crate) stored: &'a StoredBatch,
     pub(crate) record: Record,
+    /// The dead letter that the record was read from, when it was redriven.
+    pub(crate) letter: Option<Record>,
     pub(crate) now: Timestamp,
     /// What it remembers.
     pub(crate) memory: RunMemory,
+}
+
+impl Call<'_> {
+    /// The same, where the record is a dead letter that was redriven: the module sees what it was.
+    pub(crate) fn of_letter(self) -> Self {
+        let record = DeadLetter::original(&self.record);
+        Self { letter: Some(self.record), record, ..self }
+    }
+
+    /// When the record was appended to its source. Letters have not always told.
+    fn append_ts(&self) -> Option<Timestamp> {
+        match &self.letter {
+            Some(letter) => DeadLetter::of(letter)?.source_append_ts,
+            None => Some(self.stored.envelope.append_ts),
+        }
+    }
 }
 
 /// What was decided of a record.
@@ -145,7 +163,7 @@ impl Context {
             partition: self.partition,
             offset: Some(call.offset),
             record: call.record.clone(),
-            append_ts: Some(call.stored.envelope.append_ts),
+            append_ts: call.append_ts(),
             attempt: before.map_or(0, |failed| failed.attempts).saturating_add(1),
             first_failed_ts: before.map(|failed| failed.first_failed_ts),
         }
@@ -170,6 +188,17 @@ impl Context {
         }
     }
 
+    /// Says that a redriven record has no outcome, since its dead letter is gone.
+    pub(crate) fn report_lost(&self, offset: Offset, place: RecordPlace) {
+        let (letter, now) = (place.offset, self.clock.now());
+        let text = format!(
+            "offset {offset} was redriven and is lost: its dead letter, offset {letter}, was removed before it was handled"
+        );
+        self.log.write(now, LogLevel::Error, None, &text);
+        let (deployment, topic, partition) = (&self.deployment, &self.topic, self.partition);
+        tracing::error!(deployment, %topic, partition, %offset, %letter, "a redriven record is lost: its dead letter was removed before it was handled");
+    }
+
     fn bury(&self, call: &Call<'_>, burial: &Burial) -> Write {
         let source = Source {
             topic: self.topic.to_string(),
@@ -180,6 +209,7 @@ impl Context {
             attempts: burial.attempts,
             first_failed_ts: burial.first_failed_ts,
             last_failed_ts: burial.last_failed_ts,
+            source_append_ts: call.append_ts(),
             ..DeadLetter::new(
                 burial.reason,
                 &burial.detail,
@@ -189,7 +219,8 @@ impl Context {
                 self.digest,
             )
         };
-        let record = letter.bury(&call.record);
+        // What was a letter stays one, with its first death.
+        let record = letter.bury(call.letter.as_ref().unwrap_or(&call.record));
         Write { topic: self.dlq.clone(), record, hops: call.stored.envelope.hops }
     }
 }

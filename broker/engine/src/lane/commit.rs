@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use logmill_model::internal::{CursorsRecord, DecisionsRecord, HoleRecord, StateRecord};
+use logmill_model::internal::{
+    CursorRecord, CursorsRecord, DecisionsRecord, HoleRecord, StateRecord,
+};
 use logmill_model::{
-    Append, Commit, CommitClass, FailureReason, LostOffsets, Offset, Outcome, PartitionId,
+    Append, Commit, CommitClass, FailureReason, LaneId, LostOffsets, Offset, Outcome, PartitionId,
     Precondition, Record, RecordBatch, Refusal,
 };
 use logmill_wasm::Failure;
@@ -17,7 +19,23 @@ use crate::batches::batches;
 use crate::limits::RUN_RECORDS_MAX;
 use crate::outputs::{Gathered, TopicMissing};
 
-type Changes = BTreeMap<Offset, Option<HoleRecord>>;
+pub(super) type Changes = BTreeMap<Offset, Option<HoleRecord>>;
+
+/// What moves a lane's cursor, and changes what it has left behind.
+pub(super) fn moved(lane: LaneId, cursor: &CursorRecord, changes: &Changes) -> Append {
+    let holes = changes.iter();
+    let holes = holes.map(|(at, hole)| CursorsRecord::Hole(lane, *at, hole.clone()));
+    let cursor = CursorsRecord::Cursor(lane, Some(cursor.clone()));
+    let records: Vec<Record> = [cursor].into_iter().chain(holes).map(|it| it.encode()).collect();
+    let cursors = RecordBatch::of(&records).expect("a run has few records, and they are small");
+    Append::new(PartitionId::CURSORS, cursors)
+}
+
+/// That nobody has moved a lane's cursor since it stood here.
+pub(super) fn stands_at(lane: LaneId, cursor: &CursorRecord) -> Precondition {
+    let (generation, revision) = (cursor.generation, cursor.revision);
+    Precondition::Cursor { lane, generation, revision }
+}
 
 impl Lane {
     /// Commits what a run came to. Refused, nothing of it has happened.
@@ -75,7 +93,7 @@ impl Lane {
         let (mut cursor, mut parked) = (self.cursor.clone(), self.parked.clone());
         cursor.counts.lost += cursor.next.max(lost.from).distance_to(lost.to);
         cursor.next = cursor.next.max(lost.to);
-        for offset in parked.within(lost) {
+        for offset in parked.lost_with(lost) {
             parked.settle(offset);
             cursor.counts.lost += 1;
         }
@@ -89,25 +107,17 @@ impl Lane {
         let adds = !writes.is_empty() || !kept.state.is_empty();
         let class = if adds { CommitClass::Produce } else { CommitClass::Progress };
         let (gathered, decisions) = self.gather(ran)?;
-        let (lane, before) = (self.id, &self.cursor);
-        let holes = changes.iter();
-        let holes = holes.map(|(at, hole)| CursorsRecord::Hole(lane, *at, hole.clone()));
-        let cursor = CursorsRecord::Cursor(lane, Some(cursor.clone()));
-        let records: Vec<Record> =
-            [cursor].into_iter().chain(holes).map(|it| it.encode()).collect();
-        let cursors = RecordBatch::of(&records).expect("a run has few records, and they are small");
         let mut appends: Vec<Append> = gathered.into_appends().collect();
-        appends.push(Append::new(PartitionId::CURSORS, cursors));
+        appends.push(moved(self.id, cursor, changes));
         appends.extend(self.appends_of(kept));
         if !decisions.stretches.is_empty()
-            && let Some(partition) = PartitionId::decisions_of(lane.deployment)
+            && let Some(partition) = PartitionId::decisions_of(self.id.deployment)
         {
             let batch = RecordBatch::of([&decisions.encode()]);
             appends.push(Append::new(partition, batch.expect("what a run decides is small")));
         }
-        let (generation, revision) = (before.generation, before.revision);
-        let precondition = Precondition::Cursor { lane, generation, revision };
-        Ok(Commit { appends, preconditions: vec![precondition], class })
+        let preconditions = vec![stands_at(self.id, &self.cursor)];
+        Ok(Commit { appends, preconditions, class })
     }
 
     /// What a run has changed of what the lane remembers.

@@ -1,5 +1,6 @@
 //! The records that a lane has left behind: those that failed and wait for another attempt, and
-//! those that wait for an earlier one of their key. Pure; what has changed is asked for by whoever
+//! those that wait for an earlier one of their key. What is redriven is among them: it is read from
+//! its dead letter, and is else like any other. Pure; what has changed is asked for by whoever
 //! commits it.
 //!
 //! Records of one key are a chain. Only its first is ever due; when that is settled, the next one
@@ -8,9 +9,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use logmill_model::internal::{CursorRecord, HoleRecord};
-use logmill_model::{LostOffsets, Offset, Order, Timestamp};
+use logmill_model::{DeploymentSettings, LostOffsets, Offset, Order, Timestamp};
 
 use crate::cursors::LaneCursor;
+use crate::limits::PARKED_BYTES_MAX;
 
 /// The key of holes of which it is not known: they hold all others.
 const UNKNOWN: u64 = 0;
@@ -22,11 +24,20 @@ pub(crate) struct ParkedMax {
     pub(crate) bytes: u64,
 }
 
+impl ParkedMax {
+    /// What the lanes of a deployment with these settings may.
+    pub(crate) fn of(settings: &DeploymentSettings) -> Self {
+        Self { records: settings.max_parked.into(), bytes: PARKED_BYTES_MAX }
+    }
+}
+
 /// What a lane has left behind.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Parked {
     order: Order,
     holes: BTreeMap<Offset, HoleRecord>,
+    /// Those whose records are read from the source.
+    in_source: BTreeSet<Offset>,
     chains: HashMap<u64, BTreeSet<Offset>>,
     /// The first of each chain, by when it is due.
     due: BTreeSet<(Timestamp, Offset)>,
@@ -64,22 +75,32 @@ impl Parked {
         parked
     }
 
-    /// The first record without an outcome.
+    /// The first record without an outcome that is to be read from the source.
     pub(crate) fn first(&self) -> Option<Offset> {
-        self.holes.first_key_value().map(|(offset, _)| *offset)
+        self.in_source.first().copied()
     }
 
     /// What lies in a range.
-    pub(crate) fn within(&self, lost: LostOffsets) -> Vec<Offset> {
-        self.holes.range(lost.from..lost.to).map(|(offset, _)| *offset).collect()
+    pub(crate) fn within(&self, range: LostOffsets) -> Vec<Offset> {
+        self.holes.range(range.from..range.to).map(|(offset, _)| *offset).collect()
+    }
+
+    /// What is lost with a range of the source: what is to be read from there.
+    pub(crate) fn lost_with(&self, range: LostOffsets) -> Vec<Offset> {
+        self.in_source.range(range.from..range.to).copied().collect()
     }
 
     /// Why no new records are taken up, for a person, where that is not plain.
     pub(crate) fn fullness(&self, max: ParkedMax) -> Option<String> {
         (self.order == Order::Key && !self.has_room(max)).then(|| {
-            let (records, bytes) = (self.holes.len(), self.bytes);
-            format!("{records} records of {bytes} bytes are parked, and no more may be; new ones are taken up when some have their outcome")
+            format!("{}; new ones are taken up when some have their outcome", self.said_full())
         })
+    }
+
+    /// That there is no room, for a person.
+    pub(crate) fn said_full(&self) -> String {
+        let (records, bytes) = (self.holes.len(), self.bytes);
+        format!("{records} records of {bytes} bytes are parked, and no more may be")
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -92,6 +113,13 @@ impl Parked {
             Order::Partition => self.is_empty(),
             Order::Key => (self.holes.len() as u64) < max.records && self.bytes < max.bytes,
         }
+    }
+
+    /// Whether a record of so many bytes may be taken back.
+    pub(crate) fn has_room_for(&self, bytes: u32, max: ParkedMax) -> bool {
+        let bytes = self.bytes.saturating_add(bytes.into());
+        // A single one may be larger.
+        (self.holes.len() as u64) < max.records && (bytes <= max.bytes || self.is_empty())
     }
 
     /// Whether a later record of this key has to wait for one that is parked.
@@ -173,12 +201,16 @@ impl Parked {
             self.due.insert((due_at(&hole), offset));
         }
         self.chains.entry(key).or_default().insert(offset);
+        if hole.place.is_none() {
+            self.in_source.insert(offset);
+        }
         self.holes.insert(offset, hole);
     }
 
     fn remove(&mut self, offset: Offset) -> bool {
         let Some(hole) = self.holes.remove(&offset) else { return false };
         self.bytes -= u64::from(hole.bytes);
+        self.in_source.remove(&offset);
         let key = self.chain_of(&hole);
         let Some(chain) = self.chains.get_mut(&key) else { return true };
         chain.remove(&offset);

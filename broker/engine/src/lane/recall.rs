@@ -21,10 +21,11 @@ impl Lane {
                 // Only the next start finds that the loss was accepted.
                 Err(Error::StandsStill(why)) => {
                     self.report_corrupt(why, None);
-                    let _ = self.stop.wait_for(|stop| *stop).await;
+                    self.wait_for_stop().await;
                 }
                 Err(error) => {
                     self.report(0, Some(error.to_string()));
+                    self.turn_away();
                     self.wait(LANE_RETRY_WAIT).await;
                 }
             }

@@ -4,7 +4,6 @@
 //! a record that holds up the rest, or when it has taken its share of records, bytes or time. What
 //! it settled becomes one commit. It does no IO.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,6 +20,7 @@ use super::broken::Row;
 use super::call::{Call, Context};
 use super::memory::{Kept, RunMemory};
 use super::parked::Parked;
+use super::read::DueBatch;
 use super::settle::{Settled, count};
 use crate::board::Ranges;
 use crate::handler::Handler;
@@ -36,9 +36,10 @@ pub(crate) struct Run {
     pub(crate) cursor: CursorRecord,
     pub(crate) parked: Parked,
     pub(crate) memory: RunMemory,
-    /// The records to take up of those that were left behind, and the batches that they lie in.
-    pub(crate) due: BTreeSet<Offset>,
-    pub(crate) due_batches: Vec<StoredBatch>,
+    /// What to take up of that which was left behind.
+    pub(crate) due: Vec<DueBatch>,
+    /// What was left behind, is due, and is not there any more.
+    pub(crate) gone: Vec<Offset>,
     /// What is new.
     pub(crate) batches: Vec<StoredBatch>,
     pub(crate) records_max: usize,
@@ -149,7 +150,8 @@ impl Run {
         let broken_before = context.rows.length();
         let mut running =
             Running { context: &context, level, refused, share, broken_before, memory, ran };
-        if running.take_up(self.due, &self.due_batches) == Next::Go {
+        self.gone.into_iter().for_each(|offset| running.give_up(offset));
+        if running.take_up(self.due) == Next::Go {
             running.go_on(&self.batches);
         }
         let Running { memory, mut ran, .. } = running;
@@ -161,8 +163,9 @@ impl Run {
 
     /// Where what it is about to handle lies.
     fn ranges(&self) -> Ranges {
-        let left = self.due.first().copied().unwrap_or_default()
-            ..self.due.last().map(|last| last.next()).unwrap_or_default();
+        let due = || self.due.iter().flat_map(|batch| batch.records.values());
+        let left = due().min().copied().unwrap_or_default()
+            ..due().max().map(|last| last.next()).unwrap_or_default();
         let from = self.cursor.next;
         let to = self.batches.last().map_or(from, |last| last.envelope.end_offset());
         Ranges { left, new: from..to }
@@ -182,33 +185,41 @@ struct Running<'a> {
 
 impl Running<'_> {
     /// Handles what was left behind.
-    fn take_up(&mut self, due: BTreeSet<Offset>, batches: &[StoredBatch]) -> Next {
-        let mut left = due;
-        for stored in batches {
-            let Some(records) = self.open(stored) else { return Next::End };
+    fn take_up(&mut self, due: Vec<DueBatch>) -> Next {
+        for DueBatch { stored, records: mut left } in due {
+            let Some(records) = self.open(&stored) else { return Next::End };
             let base = stored.envelope.base_offset;
             for (delta, record) in records.to_records() {
-                let offset = RecordBatch::offset_at(base, delta);
-                if !left.remove(&offset) {
+                let Some(offset) = left.remove(&RecordBatch::offset_at(base, delta)) else {
                     continue;
-                }
+                };
                 let now = self.context.clock.now();
                 // What follows a record that failed again is not due.
                 if self.ran.parked.is_due(offset, now) {
                     let hole = self.ran.parked.hole(offset).cloned();
-                    let call = self.call((offset, record), stored, now);
+                    let mut call = self.call((offset, record), &stored, now);
+                    if hole.as_ref().is_some_and(|hole| hole.place.is_some()) {
+                        call = call.of_letter();
+                    }
                     if self.handle(call, hole) == Next::End {
                         return Next::End;
                     }
                 }
             }
-            // Compaction took these: a newer record of their key stands for them.
-            let end = stored.envelope.end_offset();
-            let later = left.split_off(&end);
-            let gone = std::mem::replace(&mut left, later);
-            gone.into_iter().for_each(|offset| self.ran.parked.settle(offset));
+            left.into_values().for_each(|offset| self.give_up(offset));
         }
         Next::Go
+    }
+
+    /// What was left behind is not there any more. Where compaction took it from the source, a newer
+    /// record of its key stands for it; nothing stands for a dead letter.
+    fn give_up(&mut self, offset: Offset) {
+        let hole = self.ran.parked.hole(offset);
+        if let Some(place) = hole.and_then(|hole| hole.place) {
+            self.ran.cursor.counts.lost += 1;
+            self.context.report_lost(offset, place);
+        }
+        self.ran.parked.settle(offset);
     }
 
     /// Handles what is new, and leaves behind what has to wait for an earlier record.
@@ -276,7 +287,7 @@ impl Running<'_> {
         stored: &'b StoredBatch,
         now: Timestamp,
     ) -> Call<'b> {
-        Call { offset, stored, record, now, memory: self.memory.clone() }
+        Call { offset, stored, record, letter: None, now, memory: self.memory.clone() }
     }
 
     /// Handles one record, which is new or was left behind as this hole.

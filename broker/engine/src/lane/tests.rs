@@ -4,6 +4,7 @@ mod broken;
 mod compressed;
 mod model;
 mod order;
+mod redrive;
 mod space;
 mod state;
 
@@ -30,6 +31,7 @@ use super::parked::ParkedMax;
 use super::settle::Policy;
 use super::*;
 use crate::handler::Handlers;
+use crate::module_log::ModuleLog;
 use crate::outputs::Grants;
 use crate::parts::SequencerThread;
 use crate::remembered::Remembered;
@@ -48,13 +50,15 @@ struct Scripted {
     script: Script,
     init_fails: AtomicBool,
     instances: AtomicUsize,
+    seen: Mutex<Vec<Message>>,
 }
 
-struct ScriptedInstance(Script);
+struct ScriptedInstance(Arc<Scripted>);
 
 impl Handler for ScriptedInstance {
     fn handle(&mut self, message: &Message, _: CallContext<'_>) -> Result<Verdict, Failure> {
-        (self.0)(message.offset.expect("a consumer sees offsets").0, message.attempt)
+        self.0.seen.lock().unwrap().push(message.clone());
+        (self.0.script)(message.offset.expect("a consumer sees offsets").0, message.attempt)
     }
 }
 
@@ -66,7 +70,7 @@ impl Handlers for Scripts {
             return Err(trap());
         }
         self.0.instances.fetch_add(1, Ordering::Relaxed);
-        Ok(Box::new(ScriptedInstance(self.0.script)))
+        Ok(Box::new(ScriptedInstance(Arc::clone(&self.0))))
     }
 }
 
@@ -100,6 +104,9 @@ struct Bench {
     thread: SequencerThread,
     stop: watch::Sender<bool>,
     status: Arc<Mutex<LaneStatus>>,
+    /// Of the lane that was made last.
+    mail: Mutex<Option<mpsc::Sender<Redrive>>>,
+    log: Arc<ModuleLog>,
     order: Order,
     parked_max: ParkedMax,
     rows: Arc<Rows>,
@@ -117,13 +124,14 @@ impl Bench {
         let (opened, replayed) = replay(Arc::new(storage.clone()), settings).unwrap();
         let started = Parts::start(opened, replayed, crate::clock::Clock::machine()).unwrap();
         let crate::parts::Started { parts, thread, .. } = started;
-        let (stop, status) = (watch::channel(false).0, Arc::default());
+        let (stop, status, mail, log) =
+            (watch::channel(false).0, Arc::default(), Mutex::default(), Arc::default());
         let parked_max = ParkedMax { records: 10_000, bytes: 1 << 20 };
         let (alarm, alarms) = mpsc::channel(1);
         let rows = Arc::new(Rows::new("scripted".into(), 1, alarm));
         let order = Order::Partition;
         let remembered = Arc::new(Remembered::of(LANE.deployment));
-        Self { parts, thread, stop, status, order, parked_max, rows, alarms, remembered }
+        Self { parts, thread, stop, status, mail, log, order, parked_max, rows, alarms, remembered }
     }
 
     /// Topics, a cursor at 0, and this many records to handle.
@@ -185,7 +193,7 @@ impl Bench {
             grants: Grants::new(&[OutputGrant { alias: None, topic: name("out") }]),
             dlq: name("dead"),
             handlers,
-            log: Arc::default(),
+            log: Arc::clone(&self.log),
             clock: self.parts.clock.clone(),
             board: Arc::new(crate::board::Board::none()),
             before_call: None,
@@ -195,8 +203,10 @@ impl Bench {
             seed: 1,
         };
         let cursor = self.parts.views.cursor(LANE).unwrap();
-        let (stop, status) = (self.stop.subscribe(), Arc::clone(&self.status));
-        Lane::new(Arc::clone(&self.parts), Arc::new(context), (LANE, cursor), stop, status)
+        let (mail, opened) = mpsc::channel(1);
+        *self.mail.lock().unwrap() = Some(mail);
+        let (told, status) = ((self.stop.subscribe(), opened), Arc::clone(&self.status));
+        Lane::new(Arc::clone(&self.parts), Arc::new(context), (LANE, cursor), told, status)
     }
 
     /// Runs a lane until its cursor is at `until`, or the journal has failed.
@@ -253,7 +263,7 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
 
 fn module(script: Script) -> Arc<Scripted> {
     let (init_fails, instances) = (AtomicBool::new(false), AtomicUsize::new(0));
-    Arc::new(Scripted { script, init_fails, instances })
+    Arc::new(Scripted { script, init_fails, instances, seen: Mutex::default() })
 }
 
 /// What must be there in the end: the outputs by offset, and the reason of each dead letter.

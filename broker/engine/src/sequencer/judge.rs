@@ -6,7 +6,9 @@
 use std::collections::HashMap;
 
 use logmill_log::NewEntry;
-use logmill_model::internal::{CatalogRecord, CursorsRecord, ProducersRecord, SegmentsRecord};
+use logmill_model::internal::{
+    CatalogRecord, CursorsRecord, LettersRecord, ProducersRecord, SegmentsRecord,
+};
 use logmill_model::{
     Append, Commit, Csn, DuplicateRecord, Error, LaneId, Offset, PartitionId, Precondition,
     RecordBatch, Refusal, Timestamp, TopicId, limits,
@@ -24,6 +26,7 @@ pub(crate) struct Changes {
     pub(crate) segments: Vec<SegmentsRecord>,
     /// Of those that are read back: what is appended to `_producers` is made of the table itself.
     pub(crate) producers: Vec<ProducersRecord>,
+    pub(crate) letters: Vec<LettersRecord>,
     /// The entry of a checkpoint of the producers that is whole with it.
     pub(crate) checkpoint: Option<Csn>,
 }
@@ -55,6 +58,7 @@ impl Changes {
                 PartitionId::PRODUCERS => {
                     self.producers.push(ProducersRecord::decode(key, value)?);
                 }
+                PartitionId::LETTERS => self.letters.push(LettersRecord::decode(key, value)?),
                 _ => {}
             }
         }

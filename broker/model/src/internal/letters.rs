@@ -136,6 +136,9 @@ impl LettersRecord {
         let mut key = Reader::untyped(NOUN, key.ok_or_else(|| bad("it has no key"))?);
         let (partition, block) = (key.partition()?, key.u64()?);
         key.end()?;
+        if block > LetterMarks::block_of(Offset(u64::MAX)) {
+            return Err(bad("its block lies beyond all offsets"));
+        }
         let Some(value) = value else { return Ok(Self { partition, block, marks: None }) };
         let packed = Reader::of(NOUN, MARKS, value)?.rest();
         if packed.len() > LetterMarks::BYTES_MAX {
@@ -189,7 +192,7 @@ mod tests {
         {
             assert!(LettersRecord::decode(key, Some(bad)).is_err(), "{bad:?}");
         }
-        for bad in [None, Some(&[0; 19][..]), Some(&[0; 21])] {
+        for bad in [None, Some(&[0; 19][..]), Some(&[0; 21]), Some(&[0xff; 20])] {
             assert!(LettersRecord::decode(bad, None).is_err(), "{bad:?}");
         }
     }
@@ -226,7 +229,7 @@ mod tests {
             }
             let within = from..(from + length).min(4096);
             let counted = within.clone().filter(|at| model[*at as usize] != LetterStatus::Open);
-            prop_assert_eq!(marks.marked(within.clone()), counted.count() as u64);
+            prop_assert_eq!(marks.marked(within), counted.count() as u64);
             let partition = PartitionId::new(TopicId(20), 0);
             let letters = LettersRecord { partition, block: 7, marks: Some(marks) };
             prop_assert_eq!(decoded(&letters.encode()), Ok(letters));

@@ -2,6 +2,9 @@
 
 mod backup;
 mod clock_accept;
+mod dlq_ls;
+mod dlq_purge;
+mod dlq_redrive;
 mod module_delete;
 mod module_deploy;
 mod module_describe;
@@ -21,6 +24,7 @@ mod topic_ls;
 mod trace;
 
 use logmill_engine::Error;
+use logmill_model::Offset;
 use logmill_wire::{Message, Request, Response};
 use tracing::debug;
 
@@ -79,6 +83,16 @@ async fn handle(client: &Client, request: Request) -> Result<Response, Error> {
         Request::ModuleLogs { name, after, max, wait_ms } => {
             module_logs::handle(client, &name, after, max, wait_ms).await
         }
+        Request::DlqLs { name, partition, from, to, max } => {
+            dlq_ls::handle(engine, &name, partition, from..to.unwrap_or(Offset(u64::MAX)), max)
+                .await
+        }
+        Request::DlqRedrive { name, partition, offsets, dry_run } => {
+            dlq_redrive::handle(engine, &name, partition, &offsets, dry_run).await
+        }
+        Request::DlqPurge { name, partition, offsets } => {
+            dlq_purge::handle(engine, &name, partition, &offsets).await
+        }
     }
 }
 
@@ -103,5 +117,8 @@ fn operation(request: &Request) -> &'static str {
         Request::ModuleDelete { .. } => "module.delete",
         Request::ModuleState(_) => "module.state",
         Request::ModuleLogs { .. } => "module.logs",
+        Request::DlqLs { .. } => "dlq.ls",
+        Request::DlqRedrive { .. } => "dlq.redrive",
+        Request::DlqPurge { .. } => "dlq.purge",
     }
 }

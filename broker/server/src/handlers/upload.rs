@@ -1,7 +1,9 @@
-//! Upload streams: a module's bytes in, what the broker makes of them out.
+//! Upload streams: a module's bytes in, what the broker makes of them out. The new value of a dead letter
+//! comes in like that as well: it may be larger than a request.
 
 use bytes::Bytes;
-use logmill_model::limits::MODULE_BYTES_MAX;
+use logmill_model::LetterEdit;
+use logmill_model::limits::{MODULE_BYTES_MAX, RECORD_BYTES_MAX};
 use logmill_wire::{ErrorCode, Fault, Message, Response, Upload};
 use tokio::time::timeout;
 use tracing::debug;
@@ -35,7 +37,11 @@ async fn take_in(
     bytes: &[u8],
     reader: &mut FrameReader,
 ) -> Result<Response, Option<Fault>> {
-    let Upload { length } = Upload::from_bytes(bytes).map_err(|error| fault::of_wire(&error))?;
+    let Upload { length, edit } =
+        Upload::from_bytes(bytes).map_err(|error| fault::of_wire(&error))?;
+    if let Some(edit) = edit {
+        return take_value(client, edit, length, reader).await;
+    }
     let length = usize::try_from(length).ok().filter(|length| *length <= MODULE_BYTES_MAX);
     let length = length.ok_or_else(|| {
         let text = format!("a module has at most {MODULE_BYTES_MAX} bytes");
@@ -63,6 +69,31 @@ async fn take_in(
     let description = uploaded.map_err(|error| fault::of_engine(&error))?;
     debug!(digest = %description.digest, "module uploaded");
     Ok(Response::Module(description))
+}
+
+/// Takes a value in, within the room that a batch would take, and edits the letter.
+async fn take_value(
+    client: &Client,
+    edit: LetterEdit,
+    length: u64,
+    reader: &mut FrameReader,
+) -> Result<Response, Option<Fault>> {
+    let length = usize::try_from(length).ok().filter(|length| *length <= RECORD_BYTES_MAX);
+    let length = length.ok_or_else(|| {
+        let text = format!("a record has at most {RECORD_BYTES_MAX} bytes");
+        Fault::new(ErrorCode::RecordTooLarge, text)
+    })?;
+    let value = async {
+        let room = client.room.reserve().await;
+        receive(reader, length).await.map(|value| (value, room))
+    };
+    let (value, _room) = tokio::select! {
+        biased;
+        () = client.broker.stopping() => return Err(Some(fault::shutting_down())),
+        value = value => value?,
+    };
+    let edited = client.engine().edit_letter(&edit, value).await;
+    edited.map(Response::Edited).map_err(|error| Some(fault::of_engine(&error)))
 }
 
 /// Exactly `length` bytes and the end of the stream.

@@ -5,7 +5,7 @@ use logmill_wire::{Response, StreamKind, Upload};
 use super::support::{Client, Site, Stream};
 
 async fn upload(client: &Client, length: u64, bytes: &[u8]) -> Stream {
-    let mut stream = client.open_with(StreamKind::Upload, &Upload { length }).await;
+    let mut stream = client.open_with(StreamKind::Upload, &Upload::of_module(length)).await;
     stream.send_bytes(bytes).await;
     stream.send.finish().unwrap();
     stream
@@ -45,7 +45,7 @@ async fn a_module_that_is_too_large_is_refused_before_it_is_sent() {
     let server = site.start().await;
     let client = site.client(&server).await;
     for length in [(64 << 20) + 1, u64::MAX] {
-        let mut stream = client.open_with(StreamKind::Upload, &Upload { length }).await;
+        let mut stream = client.open_with(StreamKind::Upload, &Upload::of_module(length)).await;
         let fault = stream.reply::<Response>().await.unwrap_err();
         assert_eq!(fault.code.number(), 32, "{}", fault.text);
     }

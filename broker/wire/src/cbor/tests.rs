@@ -148,6 +148,27 @@ fn every_request_comes_back() {
         Request::ModuleDelete { name: deployment() },
         Request::ModuleLogs { name: deployment(), after: None, max: 10, wait_ms: 0 },
         Request::ModuleLogs { name: deployment(), after: Some(0), max: 10, wait_ms: 500 },
+        Request::DlqLs { name: deployment(), partition: 3, from: Offset(4), to: None, max: 5 },
+        Request::DlqLs {
+            name: deployment(),
+            partition: 0,
+            from: Offset(0),
+            to: Some(Offset(9)),
+            max: 1,
+        },
+        Request::DlqRedrive {
+            name: deployment(),
+            partition: 3,
+            offsets: vec![Offset(4), Offset(7)],
+            dry_run: false,
+        },
+        Request::DlqRedrive {
+            name: deployment(),
+            partition: 3,
+            offsets: Vec::new(),
+            dry_run: true,
+        },
+        Request::DlqPurge { name: deployment(), partition: 3, offsets: vec![Offset(4)] },
     ] {
         there_and_back(request);
     }
@@ -164,6 +185,7 @@ fn every_response_comes_back() {
         disk_free_bytes: u64::MAX,
         disk_level: SpaceLevel::Critical,
         durable_csn: 5,
+        open_dead_letters: 6,
         corrupt: Vec::new(),
         backup: Some(logmill_model::BackupProgress { done_bytes: 1, total_bytes: 2 }),
         clock_jump: Some(logmill_model::ClockJump { wall: Timestamp(9), believed: Timestamp(8) }),
@@ -196,6 +218,19 @@ fn every_response_comes_back() {
     };
     let lost = LostOffsets { from: Offset(3), to: Offset(9) };
     let skipped = logmill_model::SkippedLane { topic: name("t"), partition: 1, lost };
+    let letter = logmill_model::LetterSummary {
+        offset: Offset(7),
+        status: logmill_model::LetterStatus::Redriven,
+        reason: "trap".into(),
+        source: logmill_model::Source { topic: "t".into(), partition: 1, offset: Offset(3) },
+    };
+    let page = logmill_model::LettersPage { letters: vec![letter], next: Some(Offset(8)) };
+    let left = logmill_model::LettersLeft { why: "full".into(), offsets: vec![Offset(3)] };
+    let marked = logmill_model::LettersMarked {
+        marked: 3,
+        no_room: vec![left],
+        ..logmill_model::LettersMarked::default()
+    };
     for response in [
         Response::Done,
         Response::Topic(topic()),
@@ -204,6 +239,9 @@ fn every_response_comes_back() {
         Response::Deployed(deployed),
         Response::Deployment(deployment().into()),
         Response::Deployments(vec![deployment()]),
+        Response::Letters(page),
+        Response::Marked(marked),
+        Response::Edited(Offset(8)),
         Response::Log(vec![line]),
         Response::Moved(vec![MovedLane {
             topic: name("t"),
@@ -248,7 +286,10 @@ fn the_messages_of_streams_come_back() {
         });
     }
     there_and_back(SubscribeOpened { start: Offset(1), end: Offset(2) });
-    there_and_back(Upload { length: u64::MAX });
+    there_and_back(Upload::of_module(u64::MAX));
+    let (partition, offset) = (3, Offset(42));
+    let edit = logmill_model::LetterEdit { name: name("triage"), partition, offset };
+    there_and_back(Upload { length: 5, edit: Some(edit) });
 }
 
 #[test]
@@ -269,7 +310,7 @@ fn unknown_names_are_passed_over_and_wrong_ones_are_told() {
         colour: Vec<Vec<u8>>,
     }
     let later = cbor(&Later { length: 5, colour: vec![vec![1], vec![]] });
-    assert_eq!(Upload::from_bytes(&later), Ok(Upload { length: 5 }));
+    assert_eq!(Upload::from_bytes(&later), Ok(Upload::of_module(5)));
 
     #[derive(Serialize)]
     struct Describe {
@@ -288,12 +329,12 @@ fn unknown_names_are_passed_over_and_wrong_ones_are_told() {
 #[test]
 fn maps_of_indefinite_length_are_understood() {
     let bytes = [&[0xbf, 0x66][..], b"length", &[0x18, 0x2a, 0xff]].concat();
-    assert_eq!(Upload::from_bytes(&bytes), Ok(Upload { length: 42 }));
+    assert_eq!(Upload::from_bytes(&bytes), Ok(Upload::of_module(42)));
 }
 
 #[test]
 fn shapes_that_messages_never_have_are_refused() {
-    let upload = Upload { length: 5 }.to_bytes().unwrap();
+    let upload = Upload::of_module(5).to_bytes().unwrap();
     let trailing = [&upload[..], &[0]].concat();
     let deep = [&[0xa1, 0x62][..], b"op", &[0x81; 20_000], &[0x80]].concat();
     let deep_map = [0xbf, 0x60].repeat(10_000);

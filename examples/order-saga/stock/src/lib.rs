@@ -56,7 +56,8 @@ impl Stock {
         };
         state::set(&stock_key(&order.sku), rest.to_string());
         state::set(&held, order.quantity.to_string());
-        let payment = Output::to("payments").key(order.id.as_str()).value(serde_json::to_vec(order)?);
+        let payment =
+            Output::to("payments").key(order.id.as_str()).value(serde_json::to_vec(order)?);
         Ok(Verdict::done([payment]))
     }
 

@@ -82,6 +82,7 @@ fn status() -> BrokerStatus {
         disk_free_bytes: 4,
         disk_level: SpaceLevel::Full,
         durable_csn: 5,
+        open_dead_letters: 6,
         clock_jump: None,
         corrupt: Vec::new(),
         backup: None,
@@ -171,7 +172,7 @@ async fn an_uploads_bytes_arrive_as_they_are() {
     let serve = async {
         let mut stream = peer.stream().await;
         assert_eq!(stream.kind, StreamKind::Upload);
-        let Upload { length } = stream.message();
+        let Upload { length, edit: None } = stream.message() else { unreachable!("a module") };
         let bytes = soon(stream.reader.rest(length as usize + 1)).await;
         stream.reply(&Response::Module(described.clone())).await;
         stream.writer.finish();

@@ -24,7 +24,7 @@ impl Bench {
 
     /// Takes the disk's room away, and fills what the journal has until commits of this class are
     /// refused.
-    async fn fill(&self, storage: &FaultyStorage, class: CommitClass) {
+    pub(super) async fn fill(&self, storage: &FaultyStorage, class: CommitClass) {
         let ahead = || storage.paths().iter().filter(|it| it.contains("ahead-")).count();
         let settled = || self.level() != SpaceLevel::Normal || ahead() == 2;
         until(settled).await;

@@ -3,6 +3,7 @@
 use logmill_log::storage::Storage as _;
 
 use super::*;
+use crate::letters::Letters;
 use crate::snapshot::{capture, write};
 use crate::views::Views;
 
@@ -44,7 +45,7 @@ fn copy_of(storage: &FaultyStorage) -> FaultyStorage {
 fn keep_snapshot(storage: &FaultyStorage) {
     let (opened, Replayed { catalog, cursors, .. }) = open(storage);
     let (log, cluster) = (opened.log, opened.recovered.cluster);
-    let views = Views::new(log.clone(), catalog, cursors, Csn::ZERO);
+    let views = Views::new(log.clone(), catalog, (cursors, Letters::default()), Csn::ZERO);
     let snapshot = capture(&views, &log, cluster).unwrap().unwrap();
     write(storage, &snapshot).unwrap();
 }
@@ -113,7 +114,7 @@ fn a_snapshot_that_was_torn_or_finds_the_disk_full_costs_nothing_but_time() {
 
     storage.set_contents("views/state", &bytes);
     let (opened, Replayed { catalog, cursors, .. }) = open(&storage);
-    let views = Views::new(opened.log.clone(), catalog, cursors, Csn::ZERO);
+    let views = Views::new(opened.log.clone(), catalog, (cursors, Letters::default()), Csn::ZERO);
     let snapshot = capture(&views, &opened.log, opened.recovered.cluster).unwrap().unwrap();
     storage.set_capacity(Some(1));
     assert!(write(&storage, &snapshot).is_err());
