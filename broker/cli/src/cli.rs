@@ -208,7 +208,6 @@ mod tests {
             "logmill consume t --group g",
             "logmill module versions m",
             "logmill module deploy m m.wasm --on t --instance fresh",
-            "logmill dlq redrive m",
             "logmill bench consume",
             "logmill bench roundtrip",
             "logmill bench module",

@@ -10,6 +10,15 @@ pub(crate) fn parse_assignment(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// A rate as in `20000/s`.
+pub(crate) fn parse_rate(text: &str) -> Result<u64, String> {
+    let number = text.strip_suffix("/s").unwrap_or(text);
+    match number.parse() {
+        Ok(rate) if rate > 0 => Ok(rate),
+        _ => Err(format!("bad rate {text:?}; write how many a second, as in 20000/s")),
+    }
+}
+
 /// A size as people read it.
 pub(crate) fn shown_bytes(bytes: u64) -> String {
     bytesize::ByteSize::b(bytes).display().iec().to_string()
@@ -26,6 +35,15 @@ mod tests {
         }
         for bad in ["", "a", "=b"] {
             assert!(parse_assignment(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_so_many_a_second() {
+        assert_eq!(parse_rate("20000/s"), Ok(20_000));
+        assert_eq!(parse_rate("5"), Ok(5));
+        for bad in ["", "0/s", "-1/s", "1.5/s", "5/m", "/s"] {
+            assert!(parse_rate(bad).unwrap_err().contains("as in 20000/s"), "{bad}");
         }
     }
 

@@ -3,7 +3,8 @@
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use bytes::Bytes;
 use logmill_model::{
-    DeadLetter, Header, Offset, Record, StateEntry, StatePlace, Timestamp, TopicName,
+    DeadLetter, Header, LetterStatus, Offset, Record, Source, StateEntry, StatePlace, Timestamp,
+    TopicName,
 };
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -87,54 +88,45 @@ impl<'a> PlacedRecord<'a> {
     }
 
     /// The same with its provenance, for `dlq show`.
-    pub(crate) fn with_death(mut self, letter: &DeadLetter) -> Self {
-        self.dlq = Some(DeadLetterJson::from(letter));
+    pub(crate) fn with_death(mut self, letter: &DeadLetter, status: LetterStatus) -> Self {
+        self.dlq = Some(DeadLetterJson::new(letter, status));
         self
     }
 }
 
-/// The provenance of a dead letter. Its status is `open` as long as nothing can move it.
+/// The provenance of a dead letter, and what has become of it.
 #[derive(Debug, Serialize)]
 struct DeadLetterJson {
-    status: &'static str,
+    status: LetterStatus,
     reason: String,
     detail: String,
     attempts: u32,
-    source: SourceJson,
+    source: Source,
     deployment: String,
     version: u32,
     digest: String,
     first_failed_ts: Timestamp,
     last_failed_ts: Timestamp,
     history: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edited_from: Option<Offset>,
 }
 
-#[derive(Debug, Serialize)]
-struct SourceJson {
-    topic: String,
-    partition: u32,
-    offset: Offset,
-}
-
-impl From<&DeadLetter> for DeadLetterJson {
-    fn from(letter: &DeadLetter) -> Self {
-        let source = &letter.source;
+impl DeadLetterJson {
+    fn new(letter: &DeadLetter, status: LetterStatus) -> Self {
         Self {
-            status: "open",
+            status,
             reason: letter.reason.clone(),
             detail: letter.detail.clone(),
             attempts: letter.attempts,
-            source: SourceJson {
-                topic: source.topic.clone(),
-                partition: source.partition,
-                offset: source.offset,
-            },
+            source: letter.source.clone(),
             deployment: letter.deployment.clone(),
             version: letter.version,
             digest: letter.digest.clone(),
             first_failed_ts: letter.first_failed_ts,
             last_failed_ts: letter.last_failed_ts,
             history: letter.history.clone(),
+            edited_from: letter.edited_from,
         }
     }
 }
@@ -194,7 +186,7 @@ pub(crate) fn read_record(line: &[u8]) -> Result<Record, serde_json::Error> {
 
 #[cfg(test)]
 mod tests {
-    use logmill_model::{FailureReason, ModuleDigest, Source};
+    use logmill_model::{FailureReason, ModuleDigest};
 
     use super::*;
 
@@ -262,7 +254,9 @@ mod tests {
         let source = Source { topic: "orders".into(), partition: 1, offset: Offset(4) };
         let digest = ModuleDigest([0; 32]);
         let letter = DeadLetter::new(FailureReason::Trap, "why", source, "triage", 2, digest);
-        let printed = serde_json::to_value(PlacedRecord::new(PLACE, &record()).with_death(&letter));
+        let printed = serde_json::to_value(
+            PlacedRecord::new(PLACE, &record()).with_death(&letter, LetterStatus::Open),
+        );
         assert_eq!(
             printed.unwrap()["dlq"],
             serde_json::json!({

@@ -16,6 +16,8 @@ use clap::Subcommand;
 
 use crate::{Failure, Session};
 
+pub(crate) use pace::Pace;
+
 /// Measure how fast a broker is, beside what its disk and its network could do
 #[derive(Debug, Subcommand)]
 #[command(

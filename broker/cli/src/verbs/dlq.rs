@@ -1,7 +1,12 @@
 //! `logmill dlq`: the records that modules could not handle.
 
+mod again;
+mod edit;
 mod letters;
 mod ls;
+mod purge;
+mod redrive;
+mod selection;
 mod show;
 
 use clap::Subcommand;
@@ -10,12 +15,17 @@ use crate::{Failure, Session};
 
 pub(crate) use letters::{Letter, Letters};
 
-/// See the records that modules could not handle
+/// See the records that modules could not handle, and have them handled again
 #[derive(Debug, Subcommand)]
-#[command(after_help = "Example:\n  logmill dlq ls\n  logmill dlq show triage --reason rejected")]
+#[command(
+    after_help = "Example:\n  logmill dlq ls\n  logmill dlq show triage --reason rejected\n  logmill dlq redrive triage"
+)]
 pub(crate) enum Verb {
     Ls(ls::Args),
     Show(show::Args),
+    Redrive(redrive::Args),
+    Edit(edit::Args),
+    Purge(purge::Args),
 }
 
 impl Verb {
@@ -23,6 +33,9 @@ impl Verb {
         match self {
             Self::Ls(args) => args.run(session).await,
             Self::Show(args) => args.run(session).await,
+            Self::Redrive(args) => args.run(session).await,
+            Self::Edit(args) => args.run(session).await,
+            Self::Purge(args) => args.run(session).await,
         }
     }
 }

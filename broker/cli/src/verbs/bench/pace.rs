@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 /// A rate, as the time of one batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     /// Nanoseconds of a second, times records of a batch.
     batch_ns: u128,
     /// Records a second.
@@ -19,18 +19,18 @@ pub(super) struct Pace {
 
 impl Pace {
     /// Batches of so many records, at so many records a second.
-    pub(super) fn new(rate: u64, batch: u32) -> Self {
+    pub(crate) fn new(rate: u64, batch: u32) -> Self {
         Self { batch_ns: u128::from(batch) * 1_000_000_000, rate: u128::from(rate) }
     }
 
     /// When a batch is due, from the start.
-    pub(super) fn due(&self, batch: u64) -> Duration {
+    pub(crate) fn due(&self, batch: u64) -> Duration {
         let ns = u128::from(batch) * self.batch_ns / self.rate;
         Duration::from_nanos(u64::try_from(ns).unwrap_or(u64::MAX))
     }
 
     /// How many batches are due by then: those before this number.
-    pub(super) fn due_by(&self, since_start: Duration) -> u64 {
+    pub(crate) fn due_by(&self, since_start: Duration) -> u64 {
         // The last whole nanosecond in which a batch can have become due counts.
         let batches = ((since_start.as_nanos() + 1) * self.rate - 1) / self.batch_ns;
         u64::try_from(batches).unwrap_or(u64::MAX).saturating_add(1)

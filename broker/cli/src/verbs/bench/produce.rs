@@ -17,7 +17,7 @@ use super::report::{Circumstances, Measured, Report, Synced};
 use super::target::Target;
 use crate::broker::Stop;
 use crate::codec::Codec;
-use crate::quantity::parse_bytes;
+use crate::quantity::{parse_bytes, parse_rate};
 use crate::{Failure, Session, terminal};
 
 /// Measure how fast a broker takes records
@@ -57,15 +57,6 @@ pub(crate) struct Args {
     /// Start a broker in this process, on this data directory
     #[arg(long, value_name = "D")]
     data: Option<PathBuf>,
-}
-
-/// A rate as in `20000/s`.
-fn parse_rate(text: &str) -> Result<u64, String> {
-    let number = text.strip_suffix("/s").unwrap_or(text);
-    match number.parse() {
-        Ok(rate) if rate > 0 => Ok(rate),
-        _ => Err(format!("bad rate {text:?}; write records a second, as in 20000/s")),
-    }
 }
 
 impl Args {
@@ -169,20 +160,6 @@ async fn raw_disk(data: Option<&Path>, chunk: bytes::Bytes) -> Result<Option<Raw
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(None),
         measured => {
             Ok(Some(measured.with_context(|| format!("can't measure the disk of {shown}"))?))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rate_is_records_a_second() {
-        assert_eq!(parse_rate("20000/s"), Ok(20_000));
-        assert_eq!(parse_rate("5"), Ok(5));
-        for bad in ["", "0/s", "-1/s", "1.5/s", "5/m", "/s"] {
-            assert!(parse_rate(bad).unwrap_err().contains("as in 20000/s"), "{bad}");
         }
     }
 }

@@ -1,15 +1,24 @@
 //! The dead letters of one deployment, read from its topic.
 
-use logmill_client::{Client, ConsumedRecord, Error, ErrorCode, SubscribeOptions, Subscriber};
+use std::collections::{BTreeMap, HashMap};
+
+use logmill_client::{
+    Admin, Client, ConsumedRecord, Error, ErrorCode, LetterStatus, Offset, SubscribeOptions,
+    Subscriber,
+};
 use logmill_model::{DeadLetter, DeploymentDescription, DeploymentName, TopicName};
 
 use crate::Failure;
 
-/// A record that its deployment gave up, with the reason.
+/// How many letters to ask the status of at once.
+const STATUSES_MAX: u32 = 1000;
+
+/// A record that its deployment gave up, with the reason, and what has become of it.
 #[derive(Debug)]
 pub(crate) struct Letter {
     pub(crate) consumed: ConsumedRecord,
     pub(crate) death: DeadLetter,
+    pub(crate) status: LetterStatus,
 }
 
 /// The dead letters that lie there now, in order. Several deployments may share a topic; those of
@@ -17,8 +26,17 @@ pub(crate) struct Letter {
 #[derive(Debug)]
 pub(crate) struct Letters {
     deployment: DeploymentName,
+    admin: Admin,
     /// None when there is no such topic yet.
     records: Option<Subscriber>,
+    statuses: BTreeMap<u32, Statuses>,
+}
+
+/// What has become of letters of one partition, up to an offset.
+#[derive(Debug, Default)]
+struct Statuses {
+    by_offset: HashMap<Offset, LetterStatus>,
+    next: Offset,
 }
 
 impl Letters {
@@ -27,20 +45,38 @@ impl Letters {
         deployment: &DeploymentDescription,
     ) -> Result<Self, Failure> {
         let records = open(client, deployment.settings.dlq.clone()).await?;
-        Ok(Self { deployment: deployment.name.clone(), records })
+        let (deployment, admin) = (deployment.name.clone(), client.admin());
+        Ok(Self { deployment, admin, records, statuses: BTreeMap::new() })
     }
 
     pub(crate) async fn next(&mut self) -> Result<Option<Letter>, Failure> {
-        let Some(records) = &mut self.records else { return Ok(None) };
-        while let Some(consumed) = records.next().await.transpose()? {
+        loop {
+            let Some(records) = &mut self.records else { return Ok(None) };
+            let Some(consumed) = records.next().await.transpose()? else { return Ok(None) };
             match DeadLetter::of(&consumed.record) {
                 Some(death) if death.deployment == self.deployment.as_str() => {
-                    return Ok(Some(Letter { consumed, death }));
+                    let status = self.status(consumed.partition, consumed.offset).await?;
+                    return Ok(Some(Letter { consumed, death, status }));
                 }
                 _ => {}
             }
         }
-        Ok(None)
+    }
+
+    async fn status(&mut self, partition: u32, offset: Offset) -> Result<LetterStatus, Failure> {
+        let statuses = self.statuses.entry(partition).or_default();
+        if offset >= statuses.next {
+            let range = offset..Offset(u64::MAX);
+            let page = self
+                .admin
+                .dead_letters(self.deployment.clone(), partition, range, STATUSES_MAX)
+                .await?;
+            let by_offset = page.letters.into_iter().map(|it| (it.offset, it.status));
+            statuses.by_offset = by_offset.collect();
+            // The letter at hand is told of in any case.
+            statuses.next = page.next.unwrap_or(Offset(u64::MAX)).max(offset.next());
+        }
+        Ok(statuses.by_offset.get(&offset).copied().unwrap_or_default())
     }
 }
 

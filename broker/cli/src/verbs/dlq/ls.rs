@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use logmill_model::{DeploymentName, TopicName, World};
 use serde::Serialize;
 
-use super::Letters;
+use super::selection::{Filter, Selection};
 use crate::{Failure, Session};
 
-/// List the deployments with the dead letters they have
+/// List the deployments with the open dead letters they have
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  logmill dlq ls")]
 pub(crate) struct Args {}
@@ -24,16 +24,19 @@ struct Summary {
 
 impl Args {
     pub(super) async fn run(self, session: &mut Session) -> Result<(), Failure> {
-        let client = session.client().await?;
+        let admin = session.admin().await?;
         let mut rows = Vec::new();
-        for deployment in client.admin().deployments().await? {
+        for deployment in admin.deployments().await? {
             if deployment.world != World::Consumer {
                 continue;
             }
             let mut reasons = BTreeMap::new();
-            let mut letters = Letters::of(&client, &deployment).await?;
-            while let Some(letter) = letters.next().await? {
-                *reasons.entry(letter.death.reason).or_insert(0) += 1;
+            let all = Filter::default();
+            let mut selection = Selection::of(admin.clone(), &deployment.name, all).await?;
+            while let Some(window) = selection.next().await? {
+                for letter in window.letters {
+                    *reasons.entry(letter.reason).or_insert(0) += 1;
+                }
             }
             let (deployment, topic) = (deployment.name, deployment.settings.dlq);
             let summary = Summary { deployment, topic, open: reasons.values().sum(), reasons };

@@ -1,12 +1,12 @@
 //! `logmill dlq show`.
 
-use logmill_model::DeploymentName;
+use logmill_model::{DeadLetter, DeploymentName, LetterStatus};
 
 use super::{Letter, Letters};
 use crate::record_json::{Place, PlacedRecord};
 use crate::{Failure, Output, Session, record_text, time};
 
-/// Show a deployment's dead letters and why they died
+/// Show a deployment's open dead letters and why they died
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  logmill dlq show triage --reason rejected --max 10")]
 pub(crate) struct Args {
@@ -18,6 +18,9 @@ pub(crate) struct Args {
     /// How many at most
     #[arg(long, value_name = "N")]
     max: Option<usize>,
+    /// Also those that were redriven or purged
+    #[arg(long)]
+    all: bool,
 }
 
 impl Args {
@@ -29,7 +32,8 @@ impl Args {
         let mut rest = self.max.unwrap_or(usize::MAX);
         while rest > 0 {
             let Some(letter) = letters.next().await? else { break };
-            if self.reason.as_ref().is_none_or(|reason| *reason == letter.death.reason) {
+            let is_wanted = self.all || letter.status == LetterStatus::Open;
+            if is_wanted && self.reason.as_ref().is_none_or(|it| *it == letter.death.reason) {
                 show(&mut session.output, &topic, &letter)?;
                 rest -= 1;
             }
@@ -39,7 +43,7 @@ impl Args {
 }
 
 fn show(output: &mut Output, topic: &str, letter: &Letter) -> Result<(), Failure> {
-    let Letter { consumed, death } = letter;
+    let Letter { consumed, death, status } = letter;
     if output.is_json() {
         let place = Place {
             topic,
@@ -47,18 +51,24 @@ fn show(output: &mut Output, topic: &str, letter: &Letter) -> Result<(), Failure
             offset: consumed.offset,
             append_ts: consumed.append_ts,
         };
-        return output.json(&PlacedRecord::new(place, &consumed.record).with_death(death));
+        return output.json(&PlacedRecord::new(place, &consumed.record).with_death(death, *status));
     }
     let (at, source) = (time::shown(death.last_failed_ts), &death.source);
+    let status = match status {
+        LetterStatus::Open => String::new(),
+        status => format!("{}: ", status.as_str()),
+    };
     output.text(format_args!(
-        "{topic}/{}@{}  {at}  {} after {} attempts: {}",
+        "{topic}/{}@{}  {at}  {status}{} after {} attempts: {}",
         consumed.partition, consumed.offset, death.reason, death.attempts, death.detail
     ))?;
     output.text(format_args!(
         "  was {}/{}@{}, given up by {} version {}",
         source.topic, source.partition, source.offset, death.deployment, death.version
     ))?;
-    let mut record = consumed.record.clone();
-    record.headers.retain(|header| !header.name.starts_with("dlq-"));
+    for later in &death.history {
+        output.text(format_args!("  and again: {later}"))?;
+    }
+    let record = DeadLetter::original(&consumed.record);
     output.text(format_args!("  {}", record_text::shown(&record)))
 }
