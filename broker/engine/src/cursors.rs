@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use logmill_model::internal::{CursorRecord, CursorsRecord, FailedAttempts, HoleRecord};
+use logmill_model::internal::{
+    CursorRecord, CursorsRecord, FailedAttempts, HoleRecord, RecordPlace,
+};
 use logmill_model::{
     Counts, DeploymentId, DeploymentName, LaneId, LostOffsets, Offset, PartitionId, TopicId,
     Waiting,
@@ -27,6 +29,11 @@ impl LaneCursor {
     pub(crate) fn floor(&self) -> Offset {
         let mut in_source = self.holes.iter().filter(|(_, hole)| hole.place.is_none());
         in_source.next().map_or(self.record.next, |(offset, _)| *offset)
+    }
+
+    /// The dead letters that it has taken back.
+    pub(crate) fn letters(&self) -> impl Iterator<Item = RecordPlace> + '_ {
+        self.holes.values().filter_map(|hole| hole.place)
     }
 
     /// How many records wait for another attempt, or for one that does.
@@ -130,10 +137,11 @@ impl Cursors {
         }
     }
 
-    /// What deletes the holes of lanes that have ended.
-    pub(crate) fn orphans(&self) -> impl Iterator<Item = CursorsRecord> + '_ {
+    /// The holes of lanes that have ended, and what deletes each.
+    pub(crate) fn orphans(&self) -> impl Iterator<Item = (CursorsRecord, &HoleRecord)> + '_ {
         self.orphans.iter().flat_map(|(lane, holes)| {
-            holes.keys().map(|offset| CursorsRecord::Hole(*lane, *offset, None))
+            let deleted = |at: &Offset| CursorsRecord::Hole(*lane, *at, None);
+            holes.iter().map(move |(at, hole)| (deleted(at), hole))
         })
     }
 
@@ -221,7 +229,8 @@ mod tests {
         assert_eq!((ended.by_lane.len(), ended.orphans().count()), (0, 3));
         let newest: Vec<_> = ended.records().collect();
         assert_eq!(folded(&newest).orphans().count(), 3, "they are not forgotten");
-        let cleared: Vec<_> = all.into_iter().chain(ended.orphans()).collect();
+        let cleared = ended.orphans().map(|(record, _)| record);
+        let cleared: Vec<_> = all.into_iter().chain(cleared).collect();
         assert_eq!(folded(&cleared).orphans().count(), 0);
         // A new lane of the same name has no holes of the old one.
         let again: Vec<_> = cleared.into_iter().chain(with_holes().into_iter().take(1)).collect();

@@ -15,9 +15,10 @@ pub(crate) mod sweep;
 use std::collections::BTreeMap;
 
 use logmill_model::internal::{LetterMarks, LettersRecord, RecordPlace};
-use logmill_model::{Append, LetterStatus, Offset, PartitionId, Precondition, Record, RecordBatch};
+use logmill_model::{Append, LetterStatus, Offset, PartitionId, Precondition, Record};
 
 use crate::Error;
+use crate::batches::batches;
 use crate::limits::LETTER_BLOCKS_MAX;
 
 /// The marks of all dead letters.
@@ -37,7 +38,7 @@ struct Block {
 /// A change of marks, to be part of a commit.
 #[derive(Debug)]
 pub(crate) struct Marking {
-    pub(crate) append: Append,
+    pub(crate) appends: Vec<Append>,
     /// That nobody has marked anything meanwhile.
     pub(crate) precondition: Precondition,
 }
@@ -95,10 +96,23 @@ impl Letters {
             LettersRecord { partition, block, marks: Some(marks) }.encode()
         };
         let records: Vec<Record> = changed.into_iter().map(record).collect();
-        let append = Append::new(PartitionId::LETTERS, RecordBatch::of(&records)?);
+        let batches = batches(records)?.into_iter();
+        let appends = batches.map(|batch| Append::new(PartitionId::LETTERS, batch)).collect();
         let precondition =
             Precondition::EndOffset { partition: PartitionId::LETTERS, end: self.end };
-        Ok(Marking { append, precondition })
+        Ok(Marking { appends, precondition })
+    }
+
+    /// Marks those of these letters as open that were redriven: their lane is not to handle them any
+    /// more. None when there are none.
+    pub(crate) fn reopen(
+        &self,
+        letters: impl IntoIterator<Item = RecordPlace>,
+    ) -> Result<Option<Marking>, Error> {
+        let is_redriven = |place: &RecordPlace| self.status(*place) == LetterStatus::Redriven;
+        let redriven: Vec<RecordPlace> = letters.into_iter().filter(is_redriven).collect();
+        let marking = || self.mark(redriven.iter().copied(), LetterStatus::Open);
+        (!redriven.is_empty()).then(marking).transpose()
     }
 
     /// What deletes blocks of which no letter is there any more, at most `max` of them. A partition
@@ -135,8 +149,14 @@ mod tests {
     /// Takes in what marks these letters, as a commit would.
     fn marked(letters: &mut Letters, offsets: &[u64], status: LetterStatus) {
         let marking = letters.mark(offsets.iter().map(|at| place(*at)), status).unwrap();
-        for record in &marking.append.batch.plain().unwrap() {
-            letters.apply(&LettersRecord::decode(record.key, record.value).unwrap());
+        take_in(letters, marking);
+    }
+
+    fn take_in(letters: &mut Letters, marking: Marking) {
+        for append in marking.appends {
+            for record in &append.batch.plain().unwrap() {
+                letters.apply(&LettersRecord::decode(record.key, record.value).unwrap());
+            }
         }
     }
 
@@ -163,6 +183,19 @@ mod tests {
         }
         let other = PartitionId::new(TopicId(20), 1);
         assert_eq!(letters.marked(other, Offset(0), Offset(10_000)), 0);
+    }
+
+    #[test]
+    fn what_its_lane_does_not_handle_any_more_is_open_again() {
+        let mut letters = Letters::default();
+        marked(&mut letters, &[1, 3, 5000], LetterStatus::Redriven);
+        marked(&mut letters, &[2], LetterStatus::Purged);
+        assert!(letters.reopen([place(2), place(4)]).unwrap().is_none());
+        let reopened = letters.reopen([2, 3, 4, 5000].map(place)).unwrap().unwrap();
+        take_in(&mut letters, reopened);
+        let status = [1, 2, 3, 4, 5000].map(|at| letters.status(place(at)));
+        let [open, purged] = [LetterStatus::Open, LetterStatus::Purged];
+        assert_eq!(status, [LetterStatus::Redriven, purged, open, open, open]);
     }
 
     #[test]

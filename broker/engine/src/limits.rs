@@ -22,6 +22,8 @@ pub(crate) const PARKED_BYTES_MAX: u64 = 64 << 20;
 pub(crate) const LANE_MAIL_MAX: usize = 4;
 /// Records that a lane may leave behind: changing all of them is one batch.
 pub(crate) const HOLES_MAX: usize = 40_000;
+/// Holes of lanes that have ended that are deleted in one commit.
+pub(crate) const ORPHANS_MAX: usize = 1000;
 /// How long a lane handles records before it commits.
 pub(crate) const RUN_TIME_MAX: Duration = Duration::from_millis(20);
 /// Bytes of outputs and dead letters that a lane gathers before it commits.

@@ -15,7 +15,8 @@ use tokio::sync::watch;
 use crate::Error;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
-use crate::limits::{CATALOG_TRIES_MAX, HOLES_MAX};
+use crate::letters::Marking;
+use crate::limits::{CATALOG_TRIES_MAX, LETTERS_TRIES_MAX, ORPHANS_MAX};
 use crate::pool::Pool;
 use crate::replay::Replayed;
 use crate::sequencer::Sequencer;
@@ -47,6 +48,8 @@ pub(crate) struct CatalogChange {
     pub(crate) cursors: Vec<CursorsRecord>,
     /// Records of `_segments` that belong to it.
     pub(crate) segments: Vec<SegmentsRecord>,
+    /// Marks of dead letters that belong to it.
+    pub(crate) letters: Option<Marking>,
     pub(crate) preconditions: Vec<Precondition>,
     /// [`CommitClass::Produce`] for what adds something. What deletes, and a pause, is
     /// [`CommitClass::Housekeeping`]: an operator must be able to win space, and to stop what takes
@@ -179,17 +182,23 @@ impl Parts {
 
 impl Parts {
     /// Deletes the holes that lanes have left behind which have ended. A lane's cursor may come back,
-    /// and must not find them.
+    /// and must not find them; what was redriven and not handled is an open dead letter again.
     async fn clear_orphans(&self) -> Result<(), Error> {
+        let mut tries = 0;
         loop {
-            let orphans = self.views.orphans(HOLES_MAX);
+            let orphans = self.views.orphans(ORPHANS_MAX);
             if orphans.is_empty() {
                 return Ok(());
             }
-            let records: Vec<Record> = orphans.iter().map(CursorsRecord::encode).collect();
-            let appends = vec![Append::new(PartitionId::CURSORS, RecordBatch::of(&records)?)];
+            let letters = orphans.iter().filter_map(|(_, hole)| hole.place);
+            let letters = self.views.letters().reopen(letters)?;
+            let cursors = orphans.into_iter().map(|(record, _)| record).collect();
             let class = CommitClass::Housekeeping;
-            self.commit(Commit { appends, preconditions: Vec::new(), class }).await?;
+            let change = CatalogChange { cursors, letters, class, ..CatalogChange::default() };
+            match self.commit(change.into_commit(Offset::ZERO)?).await {
+                Err(error) if error.is_overtaken() && tries < LETTERS_TRIES_MAX => tries += 1,
+                done => drop(done?),
+            }
         }
     }
 }
@@ -214,6 +223,10 @@ impl CatalogChange {
         if !self.segments.is_empty() {
             let records: Vec<Record> = self.segments.iter().map(SegmentsRecord::encode).collect();
             commit.appends.push(Append::new(PartitionId::SEGMENTS, RecordBatch::of(&records)?));
+        }
+        if let Some(letters) = self.letters {
+            commit.appends.extend(letters.appends);
+            commit.preconditions.push(letters.precondition);
         }
         Ok(commit)
     }

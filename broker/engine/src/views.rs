@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 use logmill_log::Log;
-use logmill_model::internal::CursorsRecord;
+use logmill_model::internal::{CursorsRecord, HoleRecord};
 use logmill_model::{Csn, DeploymentId, LaneId, Offset, PartitionId, Refusal};
 use tokio::sync::watch;
 
@@ -139,9 +139,10 @@ impl Views {
         self.cursors().by_lane.get(&lane).cloned()
     }
 
-    /// What deletes the holes of lanes that have ended, at most `max` of them.
-    pub(crate) fn orphans(&self, max: usize) -> Vec<CursorsRecord> {
-        self.cursors().orphans().take(max).collect()
+    /// The holes of lanes that have ended, at most `max` of them, and what deletes each.
+    pub(crate) fn orphans(&self, max: usize) -> Vec<(CursorsRecord, HoleRecord)> {
+        let cursors = self.cursors();
+        cursors.orphans().take(max).map(|(record, hole)| (record, hole.clone())).collect()
     }
 
     /// The cursors of all lanes, as of one moment.

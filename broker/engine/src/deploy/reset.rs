@@ -6,7 +6,7 @@ use logmill_model::{
 
 use super::to_its_end;
 use crate::cursors::LaneCursor;
-use crate::limits::HOLES_MAX;
+use crate::limits::{HOLES_MAX, LETTERS_TRIES_MAX};
 use crate::parts::CatalogChange;
 use crate::{Engine, Error};
 
@@ -20,7 +20,8 @@ struct Move {
 
 impl Engine {
     /// Moves the cursors of a deployment, all of them or those of a topic or partition. What waits for
-    /// another attempt is forgotten: it is handled anew where the cursor comes to it again. Counts stay.
+    /// another attempt is forgotten: it is handled anew where the cursor comes to it again. What was
+    /// redriven and not handled yet is an open dead letter again. Counts stay.
     ///
     /// # Errors
     /// [`Error::UnknownDeployment`]; [`Error::ResetRefused`] with what does not fit;
@@ -47,23 +48,46 @@ impl Engine {
 
     async fn move_lanes(&self, request: &ResetRequest) -> Result<Vec<MovedLane>, Error> {
         let moves = self.plan_moves(request).await?;
-        let (mut moved, mut change) = (Vec::new(), CatalogChange::default());
+        let (mut moved, mut together) = (Vec::new(), Vec::<Move>::new());
+        let mut records = 0;
         for it in moves {
-            if change.cursors.len() + it.cursor.holes.len() >= HOLES_MAX {
-                self.commit_moves(std::mem::take(&mut change)).await?;
+            records += 1 + it.cursor.holes.len();
+            if records > HOLES_MAX && !together.is_empty() {
+                self.commit_moves(&together).await?;
+                records = 1 + it.cursor.holes.len();
+                together.clear();
             }
-            change.cursors.extend(it.cursor.moved(it.lane, it.to));
-            change.preconditions.push(it.precondition());
-            moved.push(it.moved);
+            moved.push(it.moved.clone());
+            together.push(it);
         }
-        self.commit_moves(change).await?;
+        self.commit_moves(&together).await?;
         Ok(moved)
     }
 
-    async fn commit_moves(&self, change: CatalogChange) -> Result<(), Error> {
-        let mut change = Some(CatalogChange { class: CommitClass::Progress, ..change });
-        let moved = self.parts().change_catalog(|_| Ok((change.take().unwrap_or_default(), ())));
-        moved.await
+    /// Moves lanes in one commit. What was redriven and is forgotten is an open dead letter again.
+    async fn commit_moves(&self, moves: &[Move]) -> Result<(), Error> {
+        let plan = || -> Result<_, Error> {
+            let letters = moves.iter().flat_map(|it| it.cursor.letters());
+            let letters = self.parts().views.letters().reopen(letters)?;
+            let cursors = moves.iter().flat_map(|it| it.cursor.moved(it.lane, it.to)).collect();
+            let preconditions = moves.iter().map(Move::precondition).collect();
+            let class = CommitClass::Progress;
+            let change = CatalogChange {
+                cursors,
+                preconditions,
+                letters,
+                class,
+                ..CatalogChange::default()
+            };
+            Ok((change, ()))
+        };
+        for _ in 1..LETTERS_TRIES_MAX {
+            match self.parts().change_catalog(|_| plan()).await {
+                Err(error) if error.is_overtaken() => {}
+                done => return done,
+            }
+        }
+        self.parts().change_catalog(|_| plan()).await
     }
 
     async fn plan_moves(&self, request: &ResetRequest) -> Result<Vec<Move>, Error> {

@@ -83,7 +83,7 @@ impl Plan {
             let fate = fate(candidate, (&cursor, &parked), max, letters);
             if fate == Fate::Taken {
                 let Candidate { source, place, key, bytes } = *candidate;
-                let hole = HoleRecord { key, bytes, failed: None, place: Some(place) };
+                let hole = HoleRecord { key, bytes, failed: None, crashes: 0, place: Some(place) };
                 parked.park(source, hole);
                 taken.push(place);
             }
@@ -94,8 +94,9 @@ impl Plan {
         }
         cursor.revision += 1;
         let marking = letters.mark(taken, LetterStatus::Redriven)?;
+        let moved = moved(lane, &cursor, &parked.take_changes());
         let commit = Commit {
-            appends: vec![moved(lane, &cursor, &parked.take_changes()), marking.append],
+            appends: [moved].into_iter().chain(marking.appends).collect(),
             preconditions: vec![stands_at(lane, before), marking.precondition],
             class: CommitClass::Produce,
         };

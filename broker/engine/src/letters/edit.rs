@@ -51,7 +51,7 @@ impl Engine {
                 }
             };
             let new = Append { hops: before.hops, ..Append::new(dlq.partition, batch.clone()) };
-            let appends = vec![new, marking.append];
+            let appends = [new].into_iter().chain(marking.appends).collect();
             let preconditions = vec![marking.precondition];
             let commit = Commit { appends, preconditions, ..Commit::default() };
             match self.parts().commit(commit).await {

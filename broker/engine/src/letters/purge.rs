@@ -57,7 +57,7 @@ impl Parts {
                 (open.len() as u64, marks.mark(open, LetterStatus::Purged)?)
             };
             let commit = Commit {
-                appends: vec![marking.append],
+                appends: marking.appends,
                 preconditions: vec![marking.precondition],
                 class: CommitClass::Progress,
             };

@@ -5,6 +5,7 @@ use logmill_model::{Header, LetterStatus, Timestamp};
 
 use super::*;
 use crate::lane::redrive::{Candidate, Fate, Plan};
+use crate::parts::CatalogChange;
 use crate::seed::key_hash;
 
 const KEYS: u64 = 4;
@@ -303,6 +304,21 @@ async fn a_letter_whose_topic_is_gone_is_lost() {
     bench.append(PartitionId::CATALOG, &[gone.encode()]).await;
     bench.drain(&module(healthy), 1).await;
     assert_eq!(bench.counts().lost, 1);
+    bench.close().await;
+}
+
+#[tokio::test]
+async fn what_a_lane_had_taken_back_is_open_again_when_it_has_ended() {
+    let storage = FaultyStorage::new();
+    let bench = Bench::open(&storage).ordered(Order::Key);
+    bench.prepare(0).await;
+    bench.add_keyed(30).await;
+    bench.run(&module(poisoned), 30).await;
+    bench.redrive(&bench.letters()[..4]).await.unwrap();
+    assert_eq!(bench.open_letters().len(), 6);
+    bench.append(PartitionId::CURSORS, &[CursorsRecord::Cursor(LANE, None).encode()]).await;
+    bench.parts.change_catalog(|_| Ok((CatalogChange::default(), ()))).await.unwrap();
+    assert_eq!(bench.open_letters().len(), 10);
     bench.close().await;
 }
 
