@@ -5,7 +5,8 @@ use logmill_model::{
     DeploymentStatus, Epoch, LaneDescription, LaneState, Limit, LogLevel, LostOffsets,
     ModuleDescription, ModuleDigest, ModuleLimits, ModuleLogLine, MovedLane, Offset, OnFull, Order,
     OutputGrant, PartitionDescription, PolicyChange, Position, ResetRequest, ShardId, SpaceLevel,
-    StartOffset, Timestamp, TopicDescription, TopicPolicy, Unrouted, Window, World,
+    StartOffset, StateEntry, StatePlace, StateQuery, Timestamp, TopicDescription, TopicPolicy,
+    Unrouted, Window, World,
 };
 use proptest::prelude::*;
 
@@ -107,6 +108,10 @@ fn deployment() -> DeploymentDescription {
     }
 }
 
+fn state_place() -> StatePlace {
+    StatePlace { topic: name("t"), partition: 1, key: "é".into() }
+}
+
 #[test]
 fn every_request_comes_back() {
     let deployment = || name("triage");
@@ -146,6 +151,14 @@ fn every_request_comes_back() {
         }),
         Request::Trace { topic: name("t"), partition: 1, offset: Offset(2) },
         Request::ModuleDelete { name: deployment() },
+        Request::ModuleState(StateQuery::all(deployment())),
+        Request::ModuleState(StateQuery {
+            topic: Some(name("t")),
+            partition: Some(1),
+            key: Some("k".into()),
+            after: Some(state_place()),
+            ..StateQuery::all(deployment())
+        }),
         Request::ModuleLogs { name: deployment(), after: None, max: 10, wait_ms: 0 },
         Request::ModuleLogs { name: deployment(), after: Some(0), max: 10, wait_ms: 500 },
         Request::DlqLs { name: deployment(), partition: 3, from: Offset(4), to: None, max: 5 },
@@ -250,6 +263,10 @@ fn every_response_comes_back() {
             to: Offset(3),
         }]),
         Response::Skipped(vec![skipped]),
+        Response::State(vec![StateEntry {
+            place: state_place(),
+            value: bytes::Bytes::from_static(&[0xff, 0]),
+        }]),
         Response::Module(module),
     ] {
         there_and_back(response);
