@@ -159,6 +159,40 @@ impl Guarded {
     }
 }
 
+/// A clock that stands until a test moves it, by less than a jump.
+#[cfg(test)]
+#[derive(Clone)]
+pub(crate) struct Hands(Arc<std::sync::atomic::AtomicU64>);
+
+#[cfg(test)]
+impl Hands {
+    /// Beyond the jump that is not believed, so that nothing lies before 1970.
+    pub(crate) const BEGIN: Timestamp = Timestamp(1_000_000_000);
+
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Self::BEGIN.0.into()))
+    }
+
+    pub(crate) fn pass(&self, ms: u64) {
+        self.0.fetch_add(ms, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(std::sync::atomic::Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+impl TimeSource for Hands {
+    fn wall(&self) -> Timestamp {
+        self.now()
+    }
+
+    fn since_boot_ms(&self) -> u64 {
+        self.now().0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

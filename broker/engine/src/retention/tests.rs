@@ -1,7 +1,5 @@
 //! Retention over a disk that loses power, on a clock that the test moves.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use logmill_log::faulty::FaultyStorage;
 use logmill_log::{Settings, StoredBatch};
 use logmill_model::internal::{CatalogRecord, VersionRecord};
@@ -13,44 +11,14 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::clock::{Clock, TimeSource};
+use crate::clock::{Clock, Hands};
 use crate::parts::SequencerThread;
 use crate::replay::replay;
 
 const TOPIC: TopicId = TopicId(16);
 const PARTITION: PartitionId = PartitionId::new(TOPIC, 0);
-/// Beyond the jump that the clock disbelieves, so that nothing lies before 1970.
-const BEGIN_MS: u64 = 1_000_000_000;
 /// What a partition may hold beyond its bytes: they go in pieces of a file, not in batches.
 const SLACK_BYTES: u64 = 128 << 10;
-
-/// A clock that stands until it is moved, by less than a jump.
-#[derive(Clone)]
-struct Hands(Arc<AtomicU64>);
-
-impl Hands {
-    fn new() -> Self {
-        Self(Arc::new(AtomicU64::new(BEGIN_MS)))
-    }
-
-    fn pass(&self, ms: u64) {
-        self.0.fetch_add(ms, Ordering::Relaxed);
-    }
-
-    fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::Relaxed))
-    }
-}
-
-impl TimeSource for Hands {
-    fn wall(&self) -> Timestamp {
-        self.now()
-    }
-
-    fn since_boot_ms(&self) -> u64 {
-        self.now().0
-    }
-}
 
 struct Bench {
     parts: Arc<Parts>,
