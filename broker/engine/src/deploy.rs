@@ -11,7 +11,9 @@ mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use logmill_model::internal::{CatalogRecord, CursorsRecord, DeploymentRecord, VersionRecord};
+use logmill_model::internal::{
+    CatalogRecord, CursorsRecord, DeploymentRecord, SegmentsRecord, VersionRecord,
+};
 use logmill_model::{
     CommitClass, DeployRequest, Deployed, DeploymentId, DeploymentName, DeploymentState, LaneId,
     Offset, PartitionId, Position, Precondition, StartOffset, TopicName, TopicPolicy, World,
@@ -295,7 +297,9 @@ impl Engine {
                 for (lane, cursor) in self.parts().views.lanes_of(record.id) {
                     change.end_lane(lane, &cursor);
                 }
-                change.segments = self.parts().starts_of(record.partition_ids());
+                // What retention has said of it, or says until this is sequenced.
+                let starts = record.partition_ids().map(|it| SegmentsRecord::Start(it, None));
+                change.segments.extend(starts);
                 Ok((change, ()))
             })
             .await;

@@ -361,6 +361,8 @@ fn context(
         before_call: lane_parts.before_call.clone(),
         rows: Arc::clone(rows),
         slots: Arc::clone(&deployment.slots),
+        idempotency: settings.idempotency.clone(),
+        window_ms: settings.idempotency_window_ms,
         remembered: deployment.remembered(record.id),
         seed: seed(&deployment.name, topic, source.index),
     }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use logmill_model::{FailureReason, LogLevel, Message, ModuleLimits, Timestamp, Verdict, World};
+use logmill_model::{LogLevel, Message, ModuleLimits, Timestamp, World};
 use logmill_wasm::{CallContext, Called, Failure, Instance, Limits, Module};
 
 use crate::module_log::ModuleLog;
@@ -11,7 +11,7 @@ use crate::module_log::ModuleLog;
 /// One instance of a consumer.
 pub(crate) trait Handler: Send {
     /// Handles one record.
-    fn handle(&mut self, message: &Message, call: CallContext<'_>) -> Result<Verdict, Failure>;
+    fn handle(&mut self, message: &Message, call: CallContext<'_>) -> Result<Called, Failure>;
 }
 
 /// Makes instances of a consumer.
@@ -21,15 +21,8 @@ pub(crate) trait Handlers: Send + Sync {
 }
 
 impl Handler for Instance {
-    fn handle(&mut self, message: &Message, call: CallContext<'_>) -> Result<Verdict, Failure> {
-        match Self::handle(self, message, call)? {
-            Called::Verdict(verdict) => Ok(verdict),
-            // Nobody is where a call has no memory.
-            Called::Busy => {
-                let detail = "a key that it claims is another record's".to_owned();
-                Err(Failure { reason: FailureReason::Trap, detail, instance_lost: true })
-            }
-        }
+    fn handle(&mut self, message: &Message, call: CallContext<'_>) -> Result<Called, Failure> {
+        Self::handle(self, message, call)
     }
 }
 

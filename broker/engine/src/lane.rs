@@ -7,6 +7,7 @@
 mod blamed;
 pub(crate) mod broken;
 pub(crate) mod call;
+mod claim;
 mod commit;
 mod measure;
 pub(crate) mod memory;
@@ -27,14 +28,14 @@ use logmill_wasm::Failure;
 use tokio::sync::{mpsc, watch};
 
 use crate::Error;
+use crate::claims::Fingerprint;
 use crate::cursors::LaneCursor;
 use crate::handler::Handler;
 use crate::limits::{LANE_RETRY_WAIT, RUN_RECORDS_MAX, TAKE_UP_MAX};
 use crate::parts::Parts;
-use crate::state::LaneState;
 use blamed::Blamed;
 use call::Context;
-use memory::RunMemory;
+use memory::{ClaimWait, LaneMemory};
 use parked::Parked;
 use read::Batches;
 use redrive::Redrive;
@@ -50,7 +51,7 @@ pub(crate) struct Lane {
     cursor: CursorRecord,
     parked: Parked,
     /// What it remembers, as it is durable.
-    state: Arc<LaneState>,
+    memory: LaneMemory,
     handler: Option<Box<dyn Handler>>,
     ends: watch::Receiver<Offset>,
     stop: watch::Receiver<bool>,
@@ -62,6 +63,8 @@ pub(crate) struct Lane {
     records_max: usize,
     refused: Option<(Offset, Failure)>,
     blamed: Blamed,
+    /// How often in a row another lane held a key, and nothing was handled.
+    held_up: u32,
 }
 
 /// What a lane does next.
@@ -87,6 +90,8 @@ enum Next {
     Corrupt(String, LostOffsets),
     /// The disk has no room for a commit of this class; go on when it has.
     WaitForSpace(CommitClass),
+    /// Another lane holds a key; go on when that is settled.
+    WaitForClaim(Fingerprint),
     /// The module breaks on every record.
     Broken,
     /// The broker stops.
@@ -104,14 +109,15 @@ impl Lane {
         let ends = parts.views.watch(id.source);
         let (cursor, parked) = Parked::of(context.order, cursor);
         let blamed = Blamed::new(context.board.take(id));
-        let state = context.remembered.lane(id.source);
+        let named = (id, context.topic.clone());
+        let memory = LaneMemory::new(&parts, &context.remembered, named, context.window_ms);
         Self {
             parts,
             context,
             id,
             cursor,
             parked,
-            state,
+            memory,
             handler: None,
             ends,
             stop,
@@ -121,6 +127,7 @@ impl Lane {
             records_max: RUN_RECORDS_MAX,
             refused: None,
             blamed,
+            held_up: 0,
         }
     }
 
@@ -153,6 +160,7 @@ impl Lane {
                         self.report(0, Some("disk full".to_owned()));
                         self.wait_for_space(class).await;
                     }
+                    Next::WaitForClaim(key) => self.wait_for_claim(key).await,
                     Next::Broken => return self.stand_broken().await,
                     Next::End => return,
                 },
@@ -243,6 +251,7 @@ impl Lane {
                 None => std::future::pending().await,
             }
         };
+        let (claims, parts) = (&self.memory.claims, &self.parts);
         let next = self.cursor.next;
         let deleted = tokio::select! {
             there = self.ends.wait_for(|end| has_room && *end > next) => there.is_err(),
@@ -251,6 +260,7 @@ impl Lane {
                 self.opened = Some(redrive);
                 false
             }
+            () = claim::expire_later(claims, parts) => false,
             _ = self.stop.wait_for(|stop| *stop) => false,
         };
         if deleted {
@@ -297,6 +307,7 @@ impl Lane {
             self.parked = ran.parked;
             return match ran.broken {
                 Some(Broken::Space) => Next::WaitForSpace(CommitClass::Produce),
+                Some(Broken::Claim(ClaimWait::Key(key))) => Next::WaitForClaim(key),
                 Some(broken) => Next::Wait(broken.to_string()),
                 None => Next::Go,
             };
@@ -312,7 +323,7 @@ impl Lane {
             handler: self.handler.take(),
             cursor: self.cursor.clone(),
             parked: std::mem::take(&mut self.parked),
-            memory: RunMemory::of(&self.state),
+            memory: self.memory.run(),
             due,
             gone,
             batches: new,

@@ -15,6 +15,7 @@
 //! | pause what breaks on every record | `deploy/broken.rs`; `lane/broken.rs`: when |
 //! | a consumer at work | `lane.rs`; `lane/read.rs`, `lane/run.rs`: handle, `lane/call.rs`, `lane/settle.rs`: decide, `lane/commit.rs` |
 //! | what a lane remembers | `state.rs`, `remembered.rs`: as it is durable; `lane/memory.rs`: in a run; `deploy/state.rs`: told |
+//! | what a deployment has done once | `claims.rs` |
 //! | what a lane has left behind | `lane/parked.rs`; `cursors.rs`: as it is durable |
 //! | what became of a record | `trace.rs` |
 //! | see, redrive, edit, purge dead letters | `letters.rs`; `lane/redrive.rs`: how a lane takes them back |
@@ -33,6 +34,7 @@ mod backup;
 mod batches;
 mod board;
 mod catalog;
+mod claims;
 pub mod clock;
 mod cursors;
 mod deploy;

@@ -39,6 +39,15 @@ pub(crate) const READ_BYTES_MAX: usize = 1 << 20;
 pub(crate) const STATE_BYTES_MAX: usize = 16 << 20;
 /// What one call may change of it, in bytes counted alike.
 pub(crate) const STATE_CALL_BYTES_MAX: usize = 2 << 20;
+/// Keys that a deployment has claimed within its window, those of records under way among them: about
+/// 300 MB.
+pub(crate) const CLAIMS_MAX: usize = 12 << 20;
+/// Keys that one call may claim, in bytes, with 64 for each.
+pub(crate) const CLAIMS_CALL_BYTES_MAX: usize = 1 << 20;
+/// Claims that are let go of at once.
+pub(crate) const EXPIRE_MAX: usize = 4096;
+/// How often a lane that has nothing to do lets go of claims.
+pub(crate) const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 /// Keys of what lanes remember that are told at once, and their bytes, the last one excepted.
 pub(crate) const STATE_PAGE_MAX: u32 = 1000;
 pub(crate) const STATE_PAGE_BYTES_MAX: usize = 1 << 20;
@@ -103,8 +112,10 @@ const _: () = assert!(RUNS_MAX < EXTRA_WORKERS_MAX);
 const _: () = assert!(RUN_BYTES_MAX * 2 < COMMIT_BYTES_MAX);
 const _: () = assert!(COMMIT_BYTES_MAX < PROPOSALS_BYTES_MAX);
 // A run of one record has room for all that its call may write and change.
-const _: () =
-    assert!(logmill_wasm::Limits::OUTPUT_BYTES as usize + STATE_CALL_BYTES_MAX < COMMIT_BYTES_MAX);
+const _: () = assert!(
+    logmill_wasm::Limits::OUTPUT_BYTES as usize + STATE_CALL_BYTES_MAX + CLAIMS_CALL_BYTES_MAX
+        < COMMIT_BYTES_MAX
+);
 const _: () = assert!(STATE_VALUE_BYTES_MAX + STATE_KEY_BYTES_MAX + 128 < STATE_CALL_BYTES_MAX);
 
 /// How much the log grows from one snapshot of the internal topics to the next, in bytes.

@@ -8,7 +8,7 @@ use logmill_log::{Cleaner, Log, Opened, Recovered, StoredBatch};
 use logmill_model::internal::{CatalogRecord, CursorsRecord, SegmentsRecord};
 use logmill_model::{
     Append, Commit, CommitClass, Committed, Offset, Outcome, PartitionId, Precondition, Record,
-    RecordBatch, Refusal, SpaceLevel,
+    RecordBatch, Refusal, SpaceLevel, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -81,7 +81,8 @@ impl Parts {
             log.forget(partition);
         }
         let checkpoint = judge.producers().checkpoint();
-        let views = Views::new(log.clone(), catalog, (cursors, letters), checkpoint);
+        let durable = (checkpoint, recovered.last_time);
+        let views = Views::new(log.clone(), catalog, (cursors, letters), durable);
         let views = Arc::new(views);
         let (level, space) = watch::channel(SpaceLevel::default());
         journal.watch_space(Box::new(move |now| {
@@ -108,6 +109,11 @@ impl Parts {
     /// How much room the disk has.
     pub(crate) fn space_level(&self) -> SpaceLevel {
         *self.space.borrow()
+    }
+
+    /// What the time of the next entry would be now: what is judged by entry time is judged by this.
+    pub(crate) fn entry_time(&self) -> Timestamp {
+        self.clock.now().max(self.views.time())
     }
 
     /// Whether a commit of this class is taken in now.

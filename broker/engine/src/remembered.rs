@@ -1,5 +1,5 @@
-//! What a deployment remembers, over all its lanes: read back from its own partition of `_state`
-//! before the first of them begins, and kept while its lanes come and go.
+//! What a deployment remembers, over all its lanes: read back from its own partitions of `_state` and
+//! `_claims` before the first of them begins, and kept while its lanes come and go.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +11,7 @@ use logmill_model::{DeploymentId, PartitionId};
 use tokio::sync::OnceCell;
 
 use crate::Error;
+use crate::claims::Claims;
 use crate::parts::Parts;
 use crate::replay;
 use crate::state::{LaneState, State};
@@ -25,12 +26,15 @@ pub(crate) struct Remembered {
     is_read: OnceCell<()>,
     /// Held for a look-up, an insert or a copy only.
     lanes: Mutex<BTreeMap<PartitionId, Arc<LaneState>>>,
+    /// Held for a look.
+    claims: Mutex<Option<Arc<Claims>>>,
 }
 
 impl Remembered {
     /// What this deployment remembers; nothing before it is [read back](Self::read_back).
     pub(crate) fn of(deployment: DeploymentId) -> Self {
-        Self { deployment, is_read: OnceCell::new(), lanes: Mutex::default() }
+        let (is_read, lanes, claims) = Default::default();
+        Self { deployment, is_read, lanes, claims }
     }
 
     pub(crate) fn deployment(&self) -> DeploymentId {
@@ -58,6 +62,22 @@ impl Remembered {
     /// The state of the lane with this source.
     pub(crate) fn lane(&self, source: PartitionId) -> Arc<LaneState> {
         Arc::clone(self.lanes().entry(source).or_default())
+    }
+
+    /// What its lanes have claimed within such a window. With another one than before, that is to be
+    /// read back again.
+    pub(crate) fn claims(&self, window_ms: u64) -> Arc<Claims> {
+        let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*claims {
+            Some(it) if it.window_ms() == window_ms => Arc::clone(it),
+            _ => Arc::clone(claims.insert(Arc::new(Claims::of(self.deployment, window_ms)))),
+        }
+    }
+
+    /// Has its lanes claim keys here.
+    #[cfg(test)]
+    pub(crate) fn set_claims(&self, claims: Arc<Claims>) {
+        *self.claims.lock().unwrap_or_else(PoisonError::into_inner) = Some(claims);
     }
 
     /// The states of all lanes that have one, in the order of their sources.

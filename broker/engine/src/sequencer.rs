@@ -266,7 +266,7 @@ impl Thread {
         let completion = Box::new(move |durability| {
             let outcome = match durability {
                 Durability::Durable => {
-                    views.apply(&changes, &ends);
+                    views.apply(&changes, &ends, committed.time);
                     held.release(committed.csn);
                     Outcome::Committed(committed)
                 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use arc_swap::ArcSwap;
 use logmill_log::Log;
 use logmill_model::internal::{CursorsRecord, HoleRecord};
-use logmill_model::{Csn, DeploymentId, LaneId, Offset, PartitionId, Refusal};
+use logmill_model::{Csn, DeploymentId, LaneId, Offset, PartitionId, Refusal, Timestamp};
 use tokio::sync::watch;
 
 use crate::Error;
@@ -29,6 +29,8 @@ pub(crate) struct Views {
     letters: Mutex<Letters>,
     /// The entry of the last checkpoint of the producers.
     checkpoint: AtomicU64,
+    /// The time of the newest entry.
+    time: AtomicU64,
     /// Held for a look-up or an insert only.
     ends: RwLock<HashMap<PartitionId, watch::Sender<Offset>>>,
 }
@@ -39,7 +41,7 @@ impl Views {
         log: Log,
         catalog: Catalog,
         (cursors, letters): (Cursors, Letters),
-        checkpoint: Csn,
+        (checkpoint, time): (Csn, Timestamp),
     ) -> Self {
         Self {
             log,
@@ -47,6 +49,7 @@ impl Views {
             cursors: Mutex::new(cursors),
             letters: Mutex::new(letters),
             checkpoint: AtomicU64::new(checkpoint.0),
+            time: AtomicU64::new(time.0),
             ends: RwLock::default(),
         }
     }
@@ -57,7 +60,8 @@ impl Views {
     }
 
     /// Takes in a commit that is durable.
-    pub(crate) fn apply(&self, changes: &Changes, ends: &[(PartitionId, Offset)]) {
+    pub(crate) fn apply(&self, changes: &Changes, ends: &[(PartitionId, Offset)], time: Timestamp) {
+        self.time.store(time.0, Ordering::Release);
         if !changes.catalog.is_empty() {
             self.apply_catalog(changes, ends);
         }
@@ -132,6 +136,11 @@ impl Views {
             return self.log.durable_csn();
         }
         Csn(self.checkpoint.load(Ordering::Acquire))
+    }
+
+    /// The time of the newest durable entry.
+    pub(crate) fn time(&self) -> Timestamp {
+        Timestamp(self.time.load(Ordering::Acquire))
     }
 
     /// Where a lane stands.

@@ -175,9 +175,6 @@ fn check(settings: &DeploymentSettings) -> Result<(), Error> {
     if !(1..=HOLES_MAX).contains(&(*max_parked as usize)) {
         return Err(refused(format!("max parked is 1 to {HOLES_MAX}")));
     }
-    if !settings.idempotency.is_none() {
-        return Err(refused("this broker does not look at idempotency keys yet"));
-    }
     if !(1..=Idempotency::WINDOW_MS_MAX).contains(&settings.idempotency_window_ms) {
         return Err(refused("an idempotency window is 1 ms to 365 d"));
     }

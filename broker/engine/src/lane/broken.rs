@@ -24,7 +24,7 @@ impl Row {
     pub(crate) fn count(&mut self, settled: &Settled) {
         match settled {
             Settled::Done(_) | Settled::Dropped => *self = Self { broken: 0, has_ended: true },
-            Settled::Parked(_) => {}
+            Settled::Duplicate | Settled::Parked(_) => {}
             Settled::Buried(burial) => match burial.reason {
                 FailureReason::Trap | FailureReason::Deadline | FailureReason::Memory => {
                     self.broken += 1;

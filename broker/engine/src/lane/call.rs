@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use logmill_log::StoredBatch;
 use logmill_model::internal::{FailedAttempts, RecordPlace};
+use logmill_model::limits::DETAIL_BYTES_MAX;
 use logmill_model::{
-    DeadLetter, FailureReason, LogLevel, Message, ModuleDigest, Offset, Order, Record, Source,
-    Timestamp, TopicName, Verdict,
+    DeadLetter, FailureReason, Idempotency, LogLevel, Message, ModuleDigest, NoIdempotencyKey,
+    Offset, Order, Record, Source, Timestamp, TopicName, Verdict,
 };
-use logmill_wasm::{CallContext, Failure};
+use logmill_wasm::{CallContext, Called, Failure};
 use tokio::sync::Semaphore;
 
 use super::broken::Rows;
-use super::memory::RunMemory;
+use super::memory::{ClaimWait, RunMemory, Standing};
 use super::parked::ParkedMax;
 use super::settle::{Burial, Moment, Policy, Settled, settle};
 use crate::board::Board;
@@ -49,6 +50,9 @@ pub(crate) struct Context {
     pub(crate) rows: Arc<Rows>,
     /// What the deployment may have of the workers.
     pub(crate) slots: Arc<Semaphore>,
+    /// Where a record has its idempotency key, and how long that is remembered, in milliseconds.
+    pub(crate) idempotency: Idempotency,
+    pub(crate) window_ms: u64,
     /// What its deployment remembers.
     pub(crate) remembered: Arc<Remembered>,
     /// Of the deployment and the partition; mixed with offset and attempt for each call.
@@ -92,22 +96,40 @@ pub(crate) struct Decided {
     pub(crate) failure: Option<FailureReason>,
 }
 
+/// Why nothing was decided of a record. That costs it nothing.
+pub(crate) enum Undecided {
+    /// The module does not start.
+    Init(Failure),
+    /// It claims a key of which nobody can tell now whose it is.
+    Claim(ClaimWait),
+}
+
+/// What a record came to that was given to the module, or not.
+enum Handled {
+    Called(Result<Verdict, Failure>),
+    Duplicate,
+}
+
 impl Context {
     /// Calls the module for a record and decides what becomes of it; the record is not called for
-    /// when its outputs were `refused`. An error is a module that does not start.
+    /// when its outputs were `refused`, nor when its key was claimed.
     pub(crate) fn decide(
         &self,
         handler: &mut Option<Box<dyn Handler>>,
         call: &Call<'_>,
         before: Option<&FailedAttempts>,
         refused: Option<Failure>,
-    ) -> Result<Decided, Failure> {
-        call.memory.begin();
+    ) -> Result<Decided, Undecided> {
+        call.memory.begin(call.offset, call.now);
         let message = self.message(call, before);
         let seed = mix(self.seed, call.offset.0, message.attempt);
-        let result = match refused {
-            Some(failure) => Err(failure),
-            None => self.call(handler, &message, call, seed)?,
+        let handled = match refused {
+            Some(failure) => Handled::Called(Err(failure)),
+            None => self.handle(handler, &message, call, seed)?,
+        };
+        let Handled::Called(result) = handled else {
+            let settled = Settled::Duplicate;
+            return Ok(Decided { settled, writes: Vec::new(), failure: None });
         };
         let (result, mut writes) = self.resolve(result, call);
         let failure = result.as_ref().err().map(|failure| failure.reason);
@@ -120,6 +142,35 @@ impl Context {
         Ok(Decided { settled, writes, failure })
     }
 
+    /// Gives a record to the module, unless its key was claimed or it has none where it must.
+    fn handle(
+        &self,
+        handler: &mut Option<Box<dyn Handler>>,
+        message: &Message,
+        call: &Call<'_>,
+        seed: u64,
+    ) -> Result<Handled, Undecided> {
+        let standing = self.idempotency.key_of(&call.record).map(|key| match key {
+            Some(key) => call.memory.claim(key),
+            None => Standing::First,
+        });
+        let result = match standing {
+            Ok(Standing::First) => self.call(handler, message, call, seed)?,
+            Ok(Standing::Duplicate) => return Ok(Handled::Duplicate),
+            Ok(Standing::Waits(wait)) => return Err(Undecided::Claim(wait)),
+            Err(no_key) => Err(without_key(&no_key)),
+        };
+        if let Ok(Verdict::Retry(retry)) = &result {
+            let text = format!("asked for another attempt: {}", retry.reason);
+            self.log.write(call.now, LogLevel::Warn, Some(message), &text);
+        }
+        if let Err(failure) = &result {
+            let text = format!("attempt failed: {}: {}", failure.reason, failure.detail);
+            self.log.write(call.now, LogLevel::Error, Some(message), &text);
+        }
+        Ok(Handled::Called(result))
+    }
+
     /// Calls the module, with a fresh instance where there is none.
     fn call(
         &self,
@@ -127,34 +178,34 @@ impl Context {
         message: &Message,
         call: &Call<'_>,
         seed: u64,
-    ) -> Result<Result<Verdict, Failure>, Failure> {
-        let now = call.now;
+    ) -> Result<Result<Verdict, Failure>, Undecided> {
+        let (now, remembers) = (call.now, &call.memory);
         let mut log = |level: LogLevel, text: &str| self.log.write(now, level, Some(message), text);
         let instance = match handler {
             Some(instance) => instance,
             None => {
                 let call = CallContext { now, seed, log: &mut log, memory: None };
-                handler.insert(self.handlers.instantiate(call)?)
+                handler.insert(self.handlers.instantiate(call).map_err(Undecided::Init)?)
             }
         };
         if let Some(before_call) = &self.before_call {
             before_call(message);
         }
-        let memory = Some(call.memory.shared());
+        let memory = Some(remembers.shared());
         let call = CallContext { now, seed, log: &mut log, memory };
-        let result = instance.handle(message, call);
-        if let Ok(Verdict::Retry(retry)) = &result {
-            let text = format!("asked for another attempt: {}", retry.reason);
-            self.log.write(now, LogLevel::Warn, Some(message), &text);
-        }
-        if let Err(failure) = &result {
-            if failure.instance_lost {
+        match instance.handle(message, call) {
+            Ok(Called::Verdict(verdict)) => Ok(Ok(verdict)),
+            Ok(Called::Busy) => {
                 *handler = None;
+                Err(Undecided::Claim(remembers.take_wait()))
             }
-            let text = format!("attempt failed: {}: {}", failure.reason, failure.detail);
-            self.log.write(now, LogLevel::Error, Some(message), &text);
+            Err(failure) => {
+                if failure.instance_lost {
+                    *handler = None;
+                }
+                Ok(Err(failure))
+            }
         }
-        Ok(result)
     }
 
     fn message(&self, call: &Call<'_>, before: Option<&FailedAttempts>) -> Message {
@@ -223,4 +274,15 @@ impl Context {
         let record = letter.bury(call.letter.as_ref().unwrap_or(&call.record));
         Write { topic: self.dlq.clone(), record, hops: call.stored.envelope.hops }
     }
+}
+
+/// The failed attempt of a record that has no key, or not one that can be claimed.
+fn without_key(no_key: &NoIdempotencyKey) -> Failure {
+    let reason = match no_key {
+        NoIdempotencyKey::Missing(_) => FailureReason::MissingKey,
+        NoIdempotencyKey::TooLong { .. } => FailureReason::InvalidRecord,
+    };
+    let mut detail = no_key.to_string();
+    detail.truncate(detail.floor_char_boundary(DETAIL_BYTES_MAX));
+    Failure { reason, detail, instance_lost: false }
 }

@@ -7,15 +7,16 @@ use logmill_model::internal::{
     CursorRecord, CursorsRecord, DecisionsRecord, HoleRecord, StateRecord,
 };
 use logmill_model::{
-    Append, Commit, CommitClass, FailureReason, LaneId, LostOffsets, Offset, Outcome, PartitionId,
-    Precondition, Record, RecordBatch, Refusal,
+    Append, Commit, CommitClass, Committed, FailureReason, LaneId, LostOffsets, Offset, Outcome,
+    PartitionId, Precondition, Record, RecordBatch, Refusal, TopicId,
 };
 use logmill_wasm::Failure;
 
-use super::memory::Kept;
-use super::run::Ran;
+use super::memory::{ClaimWait, Kept};
+use super::run::{Broken, Ran};
 use super::{Lane, Next};
 use crate::batches::batches;
+use crate::claims::HeldKeys;
 use crate::limits::RUN_RECORDS_MAX;
 use crate::outputs::{Gathered, TopicMissing};
 
@@ -46,17 +47,24 @@ impl Lane {
                 return self.forget(Next::Wait(format!("topic {topic} does not exist")));
             }
         };
-        let Ran { cursor, parked, kept, records, last, row, times, .. } = ran;
+        let is_claims = |it: &Append| it.partition.topic == TopicId::CLAIMS;
+        let claims_at = commit.appends.iter().position(is_claims);
+        let Ran { cursor, parked, kept, records, last, row, times, broken, .. } = ran;
         let (class, proposed) = (commit.class, Instant::now());
         let Ok(outcome) = self.parts.sequencer.commit(commit).await else { return Next::End };
         match outcome {
-            Outcome::Committed(_) => {
+            Outcome::Committed(committed) => {
                 self.measure(&cursor.counts, &times, proposed.elapsed());
-                self.state.apply(kept.state, cursor.revision);
+                self.remember(kept, cursor.revision, (claims_at, &committed));
                 (self.cursor, self.parked) = (cursor, parked);
                 self.records_max = RUN_RECORDS_MAX;
                 self.context.rows.add(row);
-                if self.context.rows.is_full() { Next::Broken } else { Next::Go }
+                self.held_up = 0;
+                match broken {
+                    _ if self.context.rows.is_full() => Next::Broken,
+                    Some(Broken::Claim(ClaimWait::Key(key))) => Next::WaitForClaim(key),
+                    _ => Next::Go,
+                }
             }
             Outcome::Unknown => Next::End,
             Outcome::Refused(refusal) => {
@@ -122,13 +130,29 @@ impl Lane {
 
     /// What a run has changed of what the lane remembers.
     fn appends_of(&self, kept: &Kept) -> Vec<Append> {
-        let source = self.id.source;
-        let Some(partition) = PartitionId::state_of(self.id.deployment) else { return Vec::new() };
-        let records = kept.state.iter().map(|(key, value)| {
+        let LaneId { deployment, source } = self.id;
+        let state = kept.state.iter().map(|(key, value)| {
             StateRecord { source, key: key.clone(), value: value.clone() }.encode()
         });
-        let batches = batches(records).expect("a key and its value fit a batch");
-        batches.into_iter().map(|batch| Append::new(partition, batch)).collect()
+        let claims = kept.claims.iter().flat_map(HeldKeys::records);
+        let mut all = appends(PartitionId::state_of(deployment), state);
+        all.extend(appends(PartitionId::claims_of(deployment), claims));
+        all
+    }
+
+    /// Takes in what a commit has made durable of what the lane remembers; its claims lie from this of
+    /// its appends on, one after another.
+    fn remember(
+        &self,
+        kept: Kept,
+        revision: u64,
+        (claims_at, committed): (Option<usize>, &Committed),
+    ) {
+        self.memory.state.apply(kept.state, revision);
+        let base = claims_at.and_then(|at| committed.base_offsets.get(at));
+        if let Some((claims, base)) = kept.claims.zip(base) {
+            claims.are_durable(*base, committed.time);
+        }
     }
 
     /// The batches that a run writes, and what it has decided with where that went.
@@ -149,4 +173,10 @@ impl Lane {
         }
         Ok((gathered, decisions))
     }
+}
+
+fn appends(partition: Option<PartitionId>, records: impl Iterator<Item = Record>) -> Vec<Append> {
+    let Some(partition) = partition else { return Vec::new() };
+    let batches = batches(records).expect("a key and its value fit a batch");
+    batches.into_iter().map(|batch| Append::new(partition, batch)).collect()
 }

@@ -15,6 +15,7 @@ impl Lane {
         for (outcome, count) in [
             ("done", after.done - before.done),
             ("dropped", after.dropped - before.dropped),
+            ("duplicates", after.duplicates - before.duplicates),
             ("retried", after.retried - before.retried),
             ("dead_lettered", after.dead_lettered - before.dead_lettered),
             ("lost", after.lost - before.lost),

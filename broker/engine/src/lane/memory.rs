@@ -1,23 +1,39 @@
-//! What the calls of a run remember: the state of their lane, with what the run has changed of it.
+//! What the calls of a run remember: the state of their lane and the keys that its deployment has
+//! claimed, with what the run has changed of both.
 //!
 //! Nothing here is durable. A call sees what is, what the records before it in the run have changed,
 //! and what it has changed itself; its changes go to the run when its verdict lets them count, and the
-//! run's go into its commit. A run that is refused, or ends badly, is dropped with all of them.
+//! run's go into its commit. A run that is refused, or ends badly, is dropped with all of them; the keys
+//! that it held are then free.
+
+mod claims;
+mod state;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use logmill_model::{LaneId, Offset, Timestamp, TopicName};
 use logmill_wasm::{Claim, Memory, MemoryFull, SharedMemory};
 
 use super::settle::Settled;
-use crate::limits::{STATE_BYTES_MAX, STATE_CALL_BYTES_MAX};
-use crate::state::{Changes, KEY_OVERHEAD_BYTES, LaneState, cost};
+use crate::claims::{Claims, HeldKeys, Places};
+use crate::parts::Parts;
+use crate::remembered::Remembered;
+use crate::state::{Changes, LaneState};
+use claims::ClaimBuffer;
+use state::StateBuffer;
 
-const STATE_FULL: MemoryFull = MemoryFull { what: "state", bytes_max: STATE_BYTES_MAX as u64 };
-const CALL_FULL: MemoryFull =
-    MemoryFull { what: "changes of the state in one call", bytes_max: STATE_CALL_BYTES_MAX as u64 };
-const CLAIMS: MemoryFull = MemoryFull { what: "claims", bytes_max: 0 };
+pub(crate) use claims::{ClaimWait, Standing};
+
+/// What a lane remembers, as it is durable.
+pub(crate) struct LaneMemory {
+    parts: Arc<Parts>,
+    id: LaneId,
+    topic: TopicName,
+    pub(crate) state: Arc<LaneState>,
+    pub(crate) claims: Arc<Claims>,
+}
 
 /// The memory of a run, which it shares with the call under way.
 #[derive(Clone)]
@@ -27,35 +43,47 @@ pub(crate) struct RunMemory(Arc<Mutex<Buffered>>);
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
     pub(crate) state: Changes,
+    /// None when it has claimed nothing.
+    pub(crate) claims: Option<HeldKeys>,
 }
 
 struct Buffered {
-    lane: Arc<LaneState>,
-    /// What the records of the run have changed that are settled.
-    run: Layer,
-    /// What the call has changed.
-    call: Layer,
+    parts: Arc<Parts>,
+    state: StateBuffer,
+    claims: ClaimBuffer,
 }
 
-/// Changes of the state.
-#[derive(Default)]
-struct Layer {
-    changes: Changes,
-    /// What the changes count for, in bytes.
-    bytes: usize,
-    /// What all of the state counts for with them, in bytes.
-    state_bytes: usize,
+/// What of a record's changes counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Counts {
+    All,
+    Claims,
+    Nothing,
+}
+
+impl LaneMemory {
+    /// That of the lane on this topic.
+    pub(crate) fn new(
+        parts: &Arc<Parts>,
+        remembered: &Remembered,
+        (id, topic): (LaneId, TopicName),
+        window_ms: u64,
+    ) -> Self {
+        let (state, claims) = (remembered.lane(id.source), remembered.claims(window_ms));
+        Self { parts: Arc::clone(parts), id, topic, state, claims }
+    }
+
+    /// For a run of it.
+    pub(crate) fn run(&self) -> RunMemory {
+        let places = Places::new(Arc::clone(&self.parts), self.id.deployment);
+        let (topic, source) = (self.topic.clone(), self.id.source);
+        let claims = ClaimBuffer::new(Arc::clone(&self.claims), places, (topic, source));
+        let state = StateBuffer::new(Arc::clone(&self.state));
+        RunMemory(Arc::new(Mutex::new(Buffered { parts: Arc::clone(&self.parts), state, claims })))
+    }
 }
 
 impl RunMemory {
-    /// Of a run of this lane.
-    pub(crate) fn of(lane: &Arc<LaneState>) -> Self {
-        let state_bytes = lane.read().bytes();
-        let run = Layer { state_bytes, ..Layer::default() };
-        let buffered = Buffered { lane: Arc::clone(lane), run, call: Layer::default() };
-        Self(Arc::new(Mutex::new(buffered)))
-    }
-
     /// As a call takes it.
     pub(crate) fn shared(&self) -> SharedMemory {
         // Not `Arc::clone`, which would ask for the memory of a call already.
@@ -63,34 +91,53 @@ impl RunMemory {
     }
 
     /// A record begins: nothing is left of the one before but what counts.
-    pub(crate) fn begin(&self) {
+    pub(crate) fn begin(&self, offset: Offset, now: Timestamp) {
         let mut buffered = self.lock();
-        let state_bytes = buffered.run.state_bytes;
-        buffered.call = Layer { state_bytes, ..Layer::default() };
+        let now = now.max(buffered.parts.views.time());
+        buffered.state.begin();
+        buffered.claims.begin(offset, now);
+    }
+
+    /// Claims the key that the record itself has.
+    pub(crate) fn claim(&self, key: Bytes) -> Standing {
+        self.lock().claims.claim_declared(key)
+    }
+
+    /// What the record waits for, whose call has ended at a claim.
+    pub(crate) fn take_wait(&self) -> ClaimWait {
+        self.lock().claims.take_wait()
+    }
+
+    /// Forgets what the record has changed.
+    pub(crate) fn forget(&self) {
+        let mut buffered = self.lock();
+        buffered.state.begin();
+        buffered.claims.release();
     }
 
     /// Whether the record would change the state with this outcome.
     pub(crate) fn changes_state(&self, settled: &Settled) -> bool {
-        lets_state_count(settled) && !self.lock().call.changes.is_empty()
+        counts(settled) == Counts::All && self.lock().state.is_changed()
     }
 
     /// Lets what the record has changed count, as far as its outcome does; tells how many bytes there
     /// are to commit for it.
     pub(crate) fn settle(&self, settled: &Settled) -> usize {
         let mut buffered = self.lock();
-        let call = std::mem::take(&mut buffered.call);
-        if !lets_state_count(settled) {
-            return 0;
-        }
-        let bytes = call.bytes;
-        buffered.keep(call);
+        let bytes = match counts(settled) {
+            Counts::All => buffered.state.keep() + buffered.claims.keep(),
+            Counts::Claims => buffered.claims.keep(),
+            Counts::Nothing => 0,
+        };
+        buffered.state.begin();
+        buffered.claims.release();
         bytes
     }
 
     /// What is to be committed.
     pub(crate) fn take(&self) -> Kept {
         let mut buffered = self.lock();
-        Kept { state: std::mem::take(&mut buffered.run.changes) }
+        Kept { state: buffered.state.take(), claims: buffered.claims.take() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Buffered> {
@@ -104,84 +151,60 @@ impl fmt::Debug for RunMemory {
     }
 }
 
-/// Whether what a record has changed of the state counts.
-fn lets_state_count(settled: &Settled) -> bool {
+fn counts(settled: &Settled) -> Counts {
     match settled {
-        Settled::Done(_) => true,
-        Settled::Dropped | Settled::Parked(_) | Settled::Buried(_) => false,
-    }
-}
-
-impl Buffered {
-    fn change(&mut self, key: &str, value: Option<Bytes>) -> Result<(), MemoryFull> {
-        let count = |value: Option<&Bytes>| value.map_or(0, |value| cost(key, value));
-        let (before, after) = (count(self.get(key).as_ref()), count(value.as_ref()));
-        if before == 0 && after == 0 {
-            return Ok(());
-        }
-        let state_bytes = self.call.state_bytes - before + after;
-        if after > before && state_bytes > STATE_BYTES_MAX {
-            return Err(STATE_FULL);
-        }
-        self.call.put(key.to_owned(), value);
-        self.call.state_bytes = state_bytes;
-        if self.call.bytes > STATE_CALL_BYTES_MAX { Err(CALL_FULL) } else { Ok(()) }
-    }
-
-    /// Adds what a call has changed to what the run has.
-    fn keep(&mut self, call: Layer) {
-        let lane = self.lane.read();
-        for (key, value) in call.changes {
-            if value.is_none() && lane.get(&key).is_none() {
-                // It came and went without ever having been durable.
-                self.run.remove(&key);
-            } else {
-                self.run.put(key, value);
-            }
-        }
-        self.run.state_bytes = call.state_bytes;
+        Settled::Done(_) => Counts::All,
+        Settled::Dropped => Counts::Claims,
+        Settled::Duplicate | Settled::Parked(_) | Settled::Buried(_) => Counts::Nothing,
     }
 }
 
 impl Memory for Buffered {
     fn get(&mut self, key: &str) -> Option<Bytes> {
-        let changed = [&self.call, &self.run].into_iter().find_map(|it| it.changes.get(key));
-        match changed {
-            Some(value) => value.clone(),
-            None => self.lane.read().get(key).cloned(),
-        }
+        self.state.get(key)
     }
 
     fn set(&mut self, key: &str, value: Bytes) -> Result<(), MemoryFull> {
-        self.change(key, Some(value))
+        self.state.change(key, Some(value))
     }
 
     fn delete(&mut self, key: &str) -> Result<(), MemoryFull> {
-        self.change(key, None)
+        self.state.change(key, None)
     }
 
-    fn claim(&mut self, _: &str) -> Result<Claim, MemoryFull> {
-        Err(CLAIMS)
+    fn claim(&mut self, key: &str) -> Result<Claim, MemoryFull> {
+        self.claims.claim(key)
     }
-}
-
-impl Layer {
-    fn put(&mut self, key: String, value: Option<Bytes>) {
-        self.remove(&key);
-        self.bytes += change_bytes(&key, value.as_ref());
-        self.changes.insert(key, value);
-    }
-
-    fn remove(&mut self, key: &str) {
-        if let Some(value) = self.changes.remove(key) {
-            self.bytes -= change_bytes(key, value.as_ref());
-        }
-    }
-}
-
-fn change_bytes(key: &str, value: Option<&Bytes>) -> usize {
-    KEY_OVERHEAD_BYTES + key.len() + value.map_or(0, Bytes::len)
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use logmill_model::FailureReason;
+    use logmill_model::internal::FailedAttempts;
+
+    use super::super::settle::Burial;
+    use super::*;
+
+    #[test]
+    fn state_counts_when_a_record_is_done_and_claims_also_when_it_is_dropped() {
+        let at = Timestamp(1);
+        let failed =
+            FailedAttempts { attempts: 1, first_failed_ts: at, last_failed_ts: at, retry_at: at };
+        let burial = Burial {
+            reason: FailureReason::Rejected,
+            detail: String::new(),
+            attempts: 1,
+            first_failed_ts: at,
+            last_failed_ts: at,
+        };
+        for (settled, expected) in [
+            (Settled::Done(Vec::new()), Counts::All),
+            (Settled::Dropped, Counts::Claims),
+            (Settled::Duplicate, Counts::Nothing),
+            (Settled::Parked(failed), Counts::Nothing),
+            (Settled::Buried(burial), Counts::Nothing),
+        ] {
+            assert!(counts(&settled) == expected, "{settled:?}");
+        }
+    }
+}

@@ -144,7 +144,7 @@ impl Lane {
             Ok(Plan { fates, cursor, parked, commit: Some(commit) }) => {
                 match self.parts.commit(commit).await {
                     Ok(_) => {
-                        self.state.apply(Changes::new(), cursor.revision);
+                        self.memory.state.apply(Changes::new(), cursor.revision);
                         (self.cursor, self.parked) = (cursor, parked);
                         (Ok(fates), Next::Go)
                     }

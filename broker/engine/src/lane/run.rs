@@ -2,7 +2,7 @@
 //!
 //! First what was left behind and is due, then what is new. A run ends at the end of what was read, at
 //! a record that holds up the rest, or when it has taken its share of records, bytes or time. What
-//! it settled becomes one commit. It does no IO.
+//! it settled becomes one commit. It does no IO, but to tell a module whose a key is that it claims.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,8 +17,8 @@ use logmill_model::{
 use logmill_wasm::Failure;
 
 use super::broken::Row;
-use super::call::{Call, Context};
-use super::memory::{Kept, RunMemory};
+use super::call::{Call, Context, Undecided};
+use super::memory::{ClaimWait, Kept, RunMemory};
 use super::parked::Parked;
 use super::read::DueBatch;
 use super::settle::{Settled, count};
@@ -118,6 +118,8 @@ pub(crate) enum Broken {
     Init(Failure),
     #[error("the batch at offset {0} can't be read: {1}")]
     Batch(Offset, logmill_model::Error),
+    #[error("{0}")]
+    Claim(ClaimWait),
     #[error("disk full")]
     Space,
 }
@@ -297,18 +299,25 @@ impl Running<'_> {
         let before = parked.as_ref().and_then(|hole| hole.failed.as_ref());
         let began = self.ran.times.first_call.is_none().then(Instant::now);
         let decided = self.context.decide(&mut self.ran.handler, &call, before, refused);
-        self.ran.times.calls += 1;
-        if let Some(began) = began {
-            self.ran.times.first_call = Some(began.elapsed());
-        }
+        let took = began.map(|began| began.elapsed());
         let decided = match decided {
             Ok(decided) => decided,
-            Err(failure) => return self.end(Broken::Init(failure)),
+            Err(Undecided::Init(failure)) => return self.end(Broken::Init(failure)),
+            // As if it had not been called, and whatever it has claimed is free again.
+            Err(Undecided::Claim(wait)) => {
+                self.memory.forget();
+                return self.end(Broken::Claim(wait));
+            }
         };
         let adds = !decided.writes.is_empty() || self.memory.changes_state(&decided.settled);
         if adds && !self.level.admits(CommitClass::Produce) {
             // As if it had not been called: it will be again, at no cost to it.
+            self.memory.forget();
             return self.end(Broken::Space);
+        }
+        if decided.settled != Settled::Duplicate {
+            self.ran.times.calls += 1;
+            self.ran.times.first_call = self.ran.times.first_call.or(took);
         }
         count(&mut self.ran.cursor.counts, &decided.settled, decided.failure);
         self.ran.row.count(&decided.settled);

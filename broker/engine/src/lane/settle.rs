@@ -19,6 +19,8 @@ pub(crate) enum Settled {
     Done(Vec<Output>),
     /// Of no interest.
     Dropped,
+    /// Of a key that an earlier record has claimed: not handled.
+    Duplicate,
     /// Tried again when it is due; until then it holds its lane.
     Parked(FailedAttempts),
     /// Given up.
@@ -31,6 +33,7 @@ impl Settled {
         match self {
             Self::Done(_) => Decided::Done,
             Self::Dropped => Decided::Dropped,
+            Self::Duplicate => Decided::Duplicate,
             // A module that asks for a retry has not failed.
             Self::Parked(_) => Decided::Retried(failure.unwrap_or(FailureReason::Retry)),
             Self::Buried(burial) => Decided::DeadLettered(burial.reason),
@@ -118,6 +121,7 @@ pub(crate) fn count(counts: &mut Counts, settled: &Settled, failure: Option<Fail
             counts.outputs += outputs.len() as u64;
         }
         Settled::Dropped => counts.dropped += 1,
+        Settled::Duplicate => counts.duplicates += 1,
         Settled::Parked(_) => counts.retried += 1,
         Settled::Buried(_) => counts.dead_lettered += 1,
     }

@@ -1,6 +1,7 @@
 //! Lanes over a disk that fails, with modules that do as they are told.
 
 mod broken;
+mod claims;
 mod compressed;
 mod model;
 mod order;
@@ -19,11 +20,10 @@ use logmill_model::internal::{
 };
 use logmill_model::{
     Append, Backoff, Commit, Counts, DeadLetter, DeploymentId, DeploymentState, FailureReason,
-    Message, ModuleDigest, ModuleLimits, Order, Output, OutputGrant, PartitionId, Record,
-    RecordBatch, RetryRequest, TopicId, TopicName, Verdict, World,
+    Idempotency, Message, ModuleDigest, ModuleLimits, Order, Output, OutputGrant, PartitionId,
+    Record, RecordBatch, RetryRequest, TopicId, TopicName, Verdict, World,
 };
-use logmill_wasm::CallContext;
-
+use logmill_wasm::{CallContext, Called};
 use tokio::sync::mpsc;
 
 use super::broken::{Alarm, Rows};
@@ -56,9 +56,10 @@ struct Scripted {
 struct ScriptedInstance(Arc<Scripted>);
 
 impl Handler for ScriptedInstance {
-    fn handle(&mut self, message: &Message, _: CallContext<'_>) -> Result<Verdict, Failure> {
+    fn handle(&mut self, message: &Message, _: CallContext<'_>) -> Result<Called, Failure> {
         self.0.seen.lock().unwrap().push(message.clone());
-        (self.0.script)(message.offset.expect("a consumer sees offsets").0, message.attempt)
+        let offset = message.offset.expect("a consumer sees offsets").0;
+        (self.0.script)(offset, message.attempt).map(Called::Verdict)
     }
 }
 
@@ -112,17 +113,23 @@ struct Bench {
     rows: Arc<Rows>,
     alarms: mpsc::Receiver<Alarm>,
     remembered: Arc<Remembered>,
+    idempotency: Idempotency,
+    window_ms: u64,
 }
 
 impl Bench {
     fn open(storage: &FaultyStorage) -> Self {
+        Self::open_at(storage, crate::clock::Clock::machine())
+    }
+
+    fn open_at(storage: &FaultyStorage, clock: crate::clock::Clock) -> Self {
         // No checkpoints, so that each sync is one of a commit: a storage that ends at a checkpoint
         // fails the lane's reads alone, which it tries for ever.
         let checkpoint_after = Duration::from_secs(3600);
         let settings =
             Settings { journal_file_bytes: 64 << 10, checkpoint_after, ..Settings::default() };
         let (opened, replayed) = replay(Arc::new(storage.clone()), settings).unwrap();
-        let started = Parts::start(opened, replayed, crate::clock::Clock::machine()).unwrap();
+        let started = Parts::start(opened, replayed, clock).unwrap();
         let crate::parts::Started { parts, thread, .. } = started;
         let (stop, status, mail, log) =
             (watch::channel(false).0, Arc::default(), Mutex::default(), Arc::default());
@@ -131,7 +138,22 @@ impl Bench {
         let rows = Arc::new(Rows::new("scripted".into(), 1, alarm));
         let order = Order::Partition;
         let remembered = Arc::new(Remembered::of(LANE.deployment));
-        Self { parts, thread, stop, status, mail, log, order, parked_max, rows, alarms, remembered }
+        let (idempotency, window_ms) = (Idempotency::None, Idempotency::WINDOW_MS);
+        Self {
+            parts,
+            thread,
+            stop,
+            status,
+            mail,
+            log,
+            order,
+            parked_max,
+            rows,
+            alarms,
+            remembered,
+            idempotency,
+            window_ms,
+        }
     }
 
     /// Topics, a cursor at 0, and this many records to handle.
@@ -180,13 +202,17 @@ impl Bench {
     }
 
     fn lane_of(&self, handlers: Arc<dyn Handlers>) -> Lane {
+        self.lane_at(LANE, "in", handlers)
+    }
+
+    fn lane_at(&self, lane: LaneId, topic: &str, handlers: Arc<dyn Handlers>) -> Lane {
         let name = |text: &str| text.parse::<TopicName>().unwrap();
         let context = Context {
             deployment: "scripted".into(),
             version: 1,
             digest: ModuleDigest([0; 32]),
-            topic: name("in"),
-            partition: 0,
+            topic: name(topic),
+            partition: lane.source.index,
             policy: Policy { max_attempts: MAX_ATTEMPTS, backoff: Backoff::Fixed(0) },
             order: self.order,
             parked_max: self.parked_max,
@@ -199,14 +225,16 @@ impl Bench {
             before_call: None,
             rows: Arc::clone(&self.rows),
             slots: Arc::new(tokio::sync::Semaphore::new(1)),
+            idempotency: self.idempotency.clone(),
+            window_ms: self.window_ms,
             remembered: Arc::clone(&self.remembered),
             seed: 1,
         };
-        let cursor = self.parts.views.cursor(LANE).unwrap();
+        let cursor = self.parts.views.cursor(lane).unwrap();
         let (mail, opened) = mpsc::channel(1);
         *self.mail.lock().unwrap() = Some(mail);
         let (told, status) = ((self.stop.subscribe(), opened), Arc::clone(&self.status));
-        Lane::new(Arc::clone(&self.parts), Arc::new(context), (LANE, cursor), told, status)
+        Lane::new(Arc::clone(&self.parts), Arc::new(context), (lane, cursor), told, status)
     }
 
     /// Runs a lane until its cursor is at `until`, or the journal has failed.

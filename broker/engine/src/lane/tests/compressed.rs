@@ -66,7 +66,7 @@ async fn a_run_holds_a_bounded_part_of_what_batches_decompress_to() {
         handler: None,
         cursor: lane.cursor.clone(),
         parked: lane.parked.clone(),
-        memory: RunMemory::of(&lane.state),
+        memory: lane.memory.run(),
         due: Vec::new(),
         gone: Vec::new(),
         batches,

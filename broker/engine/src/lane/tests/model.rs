@@ -114,23 +114,24 @@ impl Handlers for Model {
 }
 
 impl Handler for Model {
-    fn handle(&mut self, message: &Message, _: CallContext<'_>) -> Result<Verdict, Failure> {
+    fn handle(&mut self, message: &Message, _: CallContext<'_>) -> Result<Called, Failure> {
         let at = message.offset.expect("a consumer sees offsets").0;
         self.calls.lock().unwrap().push((at as usize, message.attempt));
         let failed = |reason, instance_lost| {
             Err(Failure { reason, detail: "on purpose".into(), instance_lost })
         };
-        match self.inputs[at as usize].say(message.attempt) {
-            Say::Done(count) => Ok(Verdict::Done((0..count).map(|it| output(at, it)).collect())),
-            Say::Drop => Ok(Verdict::Drop("dull".into())),
-            Say::Reject => Ok(Verdict::DeadLetter("bad".into())),
+        let verdict = match self.inputs[at as usize].say(message.attempt) {
+            Say::Done(count) => Verdict::Done((0..count).map(|it| output(at, it)).collect()),
+            Say::Drop => Verdict::Drop("dull".into()),
+            Say::Reject => Verdict::DeadLetter("bad".into()),
             Say::Retry(ms) => {
                 let (after_ms, reason) = (Some(ms), "later".into());
-                Ok(Verdict::Retry(RetryRequest { after_ms, reason }))
+                Verdict::Retry(RetryRequest { after_ms, reason })
             }
-            Say::Err => failed(FailureReason::Error, false),
-            Say::Trap => failed(FailureReason::Trap, true),
-        }
+            Say::Err => return failed(FailureReason::Error, false),
+            Say::Trap => return failed(FailureReason::Trap, true),
+        };
+        Ok(Called::Verdict(verdict))
     }
 }
 

@@ -159,12 +159,12 @@ async fn outputs_are_there_once_when_the_broker_is_killed_while_the_disk_is_full
 struct Silent;
 
 impl Handler for Silent {
-    fn handle(&mut self, message: &Message, call: CallContext<'_>) -> Result<Verdict, Failure> {
+    fn handle(&mut self, message: &Message, call: CallContext<'_>) -> Result<Called, Failure> {
         let (offset, memory) = (message.offset.unwrap().0, call.memory.unwrap());
         if offset >= 10 {
             memory.lock().unwrap().set(&offset.to_string(), "1".into()).unwrap();
         }
-        Ok(Verdict::Done(vec![]))
+        Ok(Called::Verdict(Verdict::Done(vec![])))
     }
 }
 

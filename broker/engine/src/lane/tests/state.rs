@@ -16,19 +16,20 @@ struct Counting {
 }
 
 impl Handler for Counting {
-    fn handle(&mut self, message: &Message, call: CallContext<'_>) -> Result<Verdict, Failure> {
+    fn handle(&mut self, message: &Message, call: CallContext<'_>) -> Result<Called, Failure> {
         let offset = message.offset.expect("a consumer sees offsets").0;
         let (key, memory) = (key_of(offset), call.memory.expect("a consumer has a memory"));
         let count = count(&memory, &key) + 1;
         memory.lock().unwrap().set(&key, count.to_string().into()).unwrap();
         match (offset % 7, message.attempt) {
-            (1, _) => Ok(Verdict::Drop("dull".into())),
-            (2, _) => Ok(Verdict::DeadLetter("bad".into())),
+            (1, _) => Ok(Called::Verdict(Verdict::Drop("dull".into()))),
+            (2, _) => Ok(Called::Verdict(Verdict::DeadLetter("bad".into()))),
             (3, 1) => Err(trap()),
-            (4, attempt) if attempt < MAX_ATTEMPTS => Ok(retry()),
+            (4, attempt) if attempt < MAX_ATTEMPTS => Ok(Called::Verdict(retry())),
             _ => {
                 let value = format!("{key} {count} {}", "x".repeat(self.padding));
-                Ok(Verdict::Done(vec![Output { value: Some(value.into()), ..Output::default() }]))
+                let output = Output { value: Some(value.into()), ..Output::default() };
+                Ok(Called::Verdict(Verdict::Done(vec![output])))
             }
         }
     }
@@ -112,20 +113,27 @@ async fn a_run_that_is_refused_has_changed_nothing() {
     bench.close().await;
 }
 
-/// Changes a byte of the oldest record of the state.
-fn damage(storage: &FaultyStorage) {
-    let source = StateRecord { source: SOURCE, key: String::new(), value: None };
-    let lane = source.encode().key.unwrap();
+/// Changes a byte of the first place on the disk where these are.
+pub(super) fn damage(storage: &FaultyStorage, bytes: &[u8]) {
     for path in storage.paths() {
-        let mut bytes = storage.contents(&path).unwrap();
-        if let Some(at) =
-            bytes.windows(lane.len() + 3).position(|it| *it == [&lane, &b"key"[..]].concat())
-        {
-            bytes[at] ^= 1;
-            return storage.set_contents(&path, &bytes);
+        let mut contents = storage.contents(&path).unwrap();
+        if let Some(at) = contents.windows(bytes.len()).position(|it| it == bytes) {
+            contents[at] ^= 1;
+            return storage.set_contents(&path, &contents);
         }
     }
     unreachable!("nothing was remembered");
+}
+
+/// Waits until the lane stands still, and tells why.
+pub(super) async fn is_corrupt(bench: &Bench) -> String {
+    soon(async {
+        while !bench.status.lock().unwrap().is_corrupt {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    bench.status.lock().unwrap().waiting.clone().unwrap()
 }
 
 #[tokio::test]
@@ -135,17 +143,12 @@ async fn a_lane_that_may_have_forgotten_something_stands_still_until_the_loss_is
     bench.prepare(INPUTS as usize).await;
     bench.run_lane(counting(&bench, 0), INPUTS).await;
     bench.close().await;
-    damage(&storage);
+    let lane = StateRecord { source: SOURCE, key: "key".to_owned(), value: None }.encode();
+    damage(&storage, &lane.key.unwrap());
     let bench = Bench::open(&storage);
     bench.append(SOURCE, &[Record::default()]).await;
     let lane = tokio::spawn(counting(&bench, 0).run());
-    soon(async {
-        while !bench.status.lock().unwrap().is_corrupt {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-    let why = bench.status.lock().unwrap().waiting.clone().unwrap();
+    let why = is_corrupt(&bench).await;
     assert!(why.contains("repair --accept-loss"), "{why}");
     bench.stop.send_replace(true);
     soon(lane).await.unwrap();

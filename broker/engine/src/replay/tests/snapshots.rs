@@ -45,7 +45,8 @@ fn copy_of(storage: &FaultyStorage) -> FaultyStorage {
 fn keep_snapshot(storage: &FaultyStorage) {
     let (opened, Replayed { catalog, cursors, .. }) = open(storage);
     let (log, cluster) = (opened.log, opened.recovered.cluster);
-    let views = Views::new(log.clone(), catalog, (cursors, Letters::default()), Csn::ZERO);
+    let nothing = (Csn::ZERO, Timestamp(0));
+    let views = Views::new(log.clone(), catalog, (cursors, Letters::default()), nothing);
     let snapshot = capture(&views, &log, cluster).unwrap().unwrap();
     write(storage, &snapshot).unwrap();
 }
@@ -114,7 +115,8 @@ fn a_snapshot_that_was_torn_or_finds_the_disk_full_costs_nothing_but_time() {
 
     storage.set_contents("views/state", &bytes);
     let (opened, Replayed { catalog, cursors, .. }) = open(&storage);
-    let views = Views::new(opened.log.clone(), catalog, (cursors, Letters::default()), Csn::ZERO);
+    let (views_of, nothing) = ((cursors, Letters::default()), (Csn::ZERO, Timestamp(0)));
+    let views = Views::new(opened.log.clone(), catalog, views_of, nothing);
     let snapshot = capture(&views, &opened.log, opened.recovered.cluster).unwrap().unwrap();
     storage.set_capacity(Some(1));
     assert!(write(&storage, &snapshot).is_err());

@@ -2,11 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use logmill_model::internal::FailedAttempts;
-use logmill_model::{FailureReason, Timestamp};
 use proptest::prelude::*;
 
-use super::super::settle::Burial;
 use super::*;
 
 fn lane(keys: &[(&str, &str)]) -> Arc<LaneState> {
@@ -16,76 +13,41 @@ fn lane(keys: &[(&str, &str)]) -> Arc<LaneState> {
     lane
 }
 
+fn run_of(lane: &Arc<LaneState>) -> StateBuffer {
+    StateBuffer::new(Arc::clone(lane))
+}
+
 fn text(value: &str) -> Bytes {
     Bytes::copy_from_slice(value.as_bytes())
 }
 
-fn done() -> Settled {
-    Settled::Done(Vec::new())
-}
-
-/// All other outcomes.
-fn others() -> [Settled; 3] {
-    let at = Timestamp(1);
-    let failed =
-        FailedAttempts { attempts: 1, first_failed_ts: at, last_failed_ts: at, retry_at: at };
-    let burial = Burial {
-        reason: FailureReason::Rejected,
-        detail: String::new(),
-        attempts: 1,
-        first_failed_ts: at,
-        last_failed_ts: at,
-    };
-    [Settled::Dropped, Settled::Parked(failed), Settled::Buried(burial)]
-}
-
-fn change(memory: &RunMemory, key: &str, value: Option<Bytes>) -> Result<(), MemoryFull> {
-    let shared = memory.shared();
-    let mut call = shared.lock().unwrap();
-    match value {
-        Some(value) => call.set(key, value),
-        None => call.delete(key),
-    }
-}
-
-fn get(memory: &RunMemory, key: &str) -> Option<Bytes> {
-    memory.shared().lock().unwrap().get(key)
-}
-
-fn kept(memory: &RunMemory) -> Vec<(String, Option<Bytes>)> {
-    memory.take().state.into_iter().collect()
+fn kept(buffer: &mut StateBuffer) -> Vec<(String, Option<Bytes>)> {
+    buffer.take().into_iter().collect()
 }
 
 #[test]
-fn only_what_a_record_that_is_done_has_changed_counts() {
+fn what_is_not_kept_is_forgotten_and_what_is_is_seen_by_later_records() {
     let lane = lane(&[("a", "1"), ("b", "1")]);
-    let memory = RunMemory::of(&lane);
-    for settled in others() {
-        memory.begin();
-        change(&memory, "a", Some(text("x"))).unwrap();
-        change(&memory, "b", None).unwrap();
-        assert_eq!((get(&memory, "a"), get(&memory, "b")), (Some(text("x")), None));
-        assert!(!memory.changes_state(&settled), "{settled:?}");
-        assert_eq!(memory.settle(&settled), 0);
-        memory.begin();
-        assert_eq!((get(&memory, "a"), get(&memory, "b")), (Some(text("1")), Some(text("1"))));
-    }
-    // One that was called and got no outcome.
-    change(&memory, "a", Some(text("x"))).unwrap();
-    memory.begin();
-    assert_eq!(get(&memory, "a"), Some(text("1")));
-    change(&memory, "a", Some(text("2"))).unwrap();
-    assert!(memory.changes_state(&done()));
-    assert!(memory.settle(&done()) > 0);
-    memory.begin();
-    assert_eq!(get(&memory, "a"), Some(text("2")), "a later record of the run sees it");
+    let mut buffer = run_of(&lane);
+    buffer.begin();
+    buffer.change("a", Some(text("x"))).unwrap();
+    buffer.change("b", None).unwrap();
+    assert_eq!((buffer.get("a"), buffer.get("b")), (Some(text("x")), None));
+    buffer.begin();
+    assert!(!buffer.is_changed());
+    assert_eq!((buffer.get("a"), buffer.get("b")), (Some(text("1")), Some(text("1"))));
+    buffer.change("a", Some(text("2"))).unwrap();
+    assert!(buffer.is_changed());
+    assert!(buffer.keep() > 0);
+    buffer.begin();
+    assert_eq!(buffer.get("a"), Some(text("2")), "a later record of the run sees it");
     assert_eq!(lane.read().get("a"), Some(&text("1")), "it is not durable yet");
-    assert_eq!(kept(&memory), [("a".to_owned(), Some(text("2")))]);
+    assert_eq!(kept(&mut buffer), [("a".to_owned(), Some(text("2")))]);
 }
 
 #[test]
 fn a_run_commits_the_last_value_of_each_key_and_nothing_that_came_and_went() {
-    let memory = RunMemory::of(&lane(&[("there", "1")]));
+    let mut memory = run_of(&lane(&[("there", "1")]));
     for (key, value) in [
         ("new", Some("1")),
         ("there", None),
@@ -95,14 +57,17 @@ fn a_run_commits_the_last_value_of_each_key_and_nothing_that_came_and_went() {
         ("never", None),
     ] {
         memory.begin();
-        change(&memory, key, value.map(text)).unwrap();
-        memory.settle(&done());
+        memory.change(key, value.map(text)).unwrap();
+        memory.keep();
     }
     memory.begin();
-    change(&memory, "within", Some(text("1"))).unwrap();
-    change(&memory, "within", None).unwrap();
-    memory.settle(&done());
-    assert_eq!(kept(&memory), [("new".to_owned(), Some(text("2"))), ("there".to_owned(), None)]);
+    memory.change("within", Some(text("1"))).unwrap();
+    memory.change("within", None).unwrap();
+    memory.keep();
+    assert_eq!(
+        kept(&mut memory),
+        [("new".to_owned(), Some(text("2"))), ("there".to_owned(), None)]
+    );
 }
 
 #[test]
@@ -113,37 +78,37 @@ fn a_lane_holds_no_more_than_its_limit_and_can_always_be_made_smaller() {
     for key in 0..most {
         lane.apply([(format!("{key:02}"), Some(large.clone()))].into(), 1);
     }
-    let memory = RunMemory::of(&lane);
+    let mut memory = run_of(&lane);
     memory.begin();
-    assert_eq!(change(&memory, "more", Some(large.clone())), Err(STATE_FULL));
+    assert_eq!(memory.change("more", Some(large.clone())), Err(STATE_FULL));
     memory.begin();
-    change(&memory, "00", Some(large.clone())).unwrap();
-    change(&memory, "00", Some(Bytes::new())).unwrap();
-    change(&memory, "more", Some(large.slice(1 << 10..))).unwrap();
-    memory.settle(&done());
+    memory.change("00", Some(large.clone())).unwrap();
+    memory.change("00", Some(Bytes::new())).unwrap();
+    memory.change("more", Some(large.slice(1 << 10..))).unwrap();
+    memory.keep();
     memory.begin();
     assert_eq!(
-        change(&memory, "01", Some([&large[..], &large[..]].concat().into())),
+        memory.change("01", Some([&large[..], &large[..]].concat().into())),
         Err(STATE_FULL)
     );
     // As a broker with a higher limit left it.
     lane.apply([("over".to_owned(), Some(vec![0; STATE_BYTES_MAX].into()))].into(), 2);
-    let memory = RunMemory::of(&lane);
+    let mut memory = run_of(&lane);
     memory.begin();
-    change(&memory, "00", None).unwrap();
-    change(&memory, "01", Some(text("small"))).unwrap();
-    assert_eq!(change(&memory, "new", Some(text(""))), Err(STATE_FULL));
+    memory.change("00", None).unwrap();
+    memory.change("01", Some(text("small"))).unwrap();
+    assert_eq!(memory.change("new", Some(text(""))), Err(STATE_FULL));
 }
 
 #[test]
 fn a_call_changes_no_more_than_its_limit() {
-    let memory = RunMemory::of(&lane(&[]));
+    let mut memory = run_of(&lane(&[]));
     memory.begin();
     let half = Bytes::from(vec![0; STATE_CALL_BYTES_MAX / 2]);
-    change(&memory, "a", Some(half.clone())).unwrap();
+    memory.change("a", Some(half.clone())).unwrap();
     // Again is not more.
-    change(&memory, "a", Some(half.clone())).unwrap();
-    assert_eq!(change(&memory, "b", Some(half)), Err(CALL_FULL));
+    memory.change("a", Some(half.clone())).unwrap();
+    assert_eq!(memory.change("b", Some(half)), Err(CALL_FULL));
 }
 
 #[derive(Debug, Clone)]
@@ -169,7 +134,7 @@ proptest! {
     #[test]
     fn a_lane_remembers_what_counted_and_what_was_committed(steps in steps()) {
         let lane = lane(&[]);
-        let mut memory = RunMemory::of(&lane);
+        let mut memory = run_of(&lane);
         let (mut durable, mut run, mut call) = <[BTreeMap<String, Bytes>; 3]>::default().into();
         let mut revision = 0;
         memory.begin();
@@ -177,14 +142,16 @@ proptest! {
             match step {
                 Step::Change(key, value) => {
                     let (key, value) = (key.to_string(), value.map(|it| Bytes::from(vec![0; it])));
-                    change(&memory, &key, value.clone()).unwrap();
+                    memory.change(&key, value.clone()).unwrap();
                     match value {
                         Some(value) => call.insert(key, value),
                         None => call.remove(&key),
                     };
                 }
                 Step::Settle(is_done) => {
-                    memory.settle(&if is_done { done() } else { Settled::Dropped });
+                    if is_done {
+                        memory.keep();
+                    }
                     if is_done { run = call.clone() } else { call = run.clone() }
                     memory.begin();
                 }
@@ -192,20 +159,20 @@ proptest! {
                     let kept = memory.take();
                     if is_committed {
                         revision += 1;
-                        lane.apply(kept.state, revision);
+                        lane.apply(kept, revision);
                         durable = run.clone();
                     }
                     (run, call) = (durable.clone(), durable.clone());
-                    memory = RunMemory::of(&lane);
+                    memory = run_of(&lane);
                     memory.begin();
                 }
             }
             for key in (0..5_usize).map(|key| key.to_string()) {
-                prop_assert_eq!(get(&memory, &key), call.get(&key).cloned());
+                prop_assert_eq!(memory.get(&key), call.get(&key).cloned());
                 prop_assert_eq!(lane.read().get(&key).cloned(), durable.get(&key).cloned());
             }
             let bytes = |of: &BTreeMap<String, Bytes>| of.iter().map(|(key, value)| cost(key, value)).sum::<usize>();
-            let counted = memory.lock();
+            let counted = &memory;
             prop_assert_eq!(lane.read().bytes(), bytes(&durable));
             prop_assert_eq!((counted.run.state_bytes, counted.call.state_bytes), (bytes(&run), bytes(&call)));
             let changed = |layer: &Layer| layer.changes.iter().map(|(key, value)| change_bytes(key, value.as_ref())).sum::<usize>();
