@@ -11,6 +11,7 @@ mod e2e {
     mod bad_input;
     mod bench;
     mod broken;
+    mod claims;
     mod compression;
     mod consumers;
     mod corrupt;
