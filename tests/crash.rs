@@ -8,6 +8,7 @@
 )]
 
 mod crash {
+    mod claims;
     mod cleaning;
     mod consumers;
     mod idempotent;
