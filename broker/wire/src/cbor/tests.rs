@@ -161,27 +161,6 @@ fn every_request_comes_back() {
         }),
         Request::ModuleLogs { name: deployment(), after: None, max: 10, wait_ms: 0 },
         Request::ModuleLogs { name: deployment(), after: Some(0), max: 10, wait_ms: 500 },
-        Request::DlqLs { name: deployment(), partition: 3, from: Offset(4), to: None, max: 5 },
-        Request::DlqLs {
-            name: deployment(),
-            partition: 0,
-            from: Offset(0),
-            to: Some(Offset(9)),
-            max: 1,
-        },
-        Request::DlqRedrive {
-            name: deployment(),
-            partition: 3,
-            offsets: vec![Offset(4), Offset(7)],
-            dry_run: false,
-        },
-        Request::DlqRedrive {
-            name: deployment(),
-            partition: 3,
-            offsets: Vec::new(),
-            dry_run: true,
-        },
-        Request::DlqPurge { name: deployment(), partition: 3, offsets: vec![Offset(4)] },
     ] {
         there_and_back(request);
     }
@@ -231,6 +210,60 @@ fn every_response_comes_back() {
     };
     let lost = LostOffsets { from: Offset(3), to: Offset(9) };
     let skipped = logmill_model::SkippedLane { topic: name("t"), partition: 1, lost };
+    for response in [
+        Response::Done,
+        Response::Topic(topic()),
+        Response::Topics(vec![topic(), topic()]),
+        Response::Status(status.into()),
+        Response::Deployed(deployed),
+        Response::Deployment(deployment().into()),
+        Response::Deployments(vec![deployment()]),
+        Response::Log(vec![line]),
+        Response::Moved(vec![MovedLane {
+            topic: name("t"),
+            partition: 1,
+            from: Offset(2),
+            to: Offset(3),
+        }]),
+        Response::Skipped(vec![skipped]),
+        Response::State(vec![StateEntry {
+            place: state_place(),
+            value: Bytes::from_static(&[0xff, 0]),
+        }]),
+        Response::Module(module),
+    ] {
+        there_and_back(response);
+    }
+}
+
+#[test]
+fn what_is_asked_and_told_of_dead_letters_comes_back() {
+    let deployment = || name("triage");
+    for request in [
+        Request::DlqLs { name: deployment(), partition: 3, from: Offset(4), to: None, max: 5 },
+        Request::DlqLs {
+            name: deployment(),
+            partition: 0,
+            from: Offset(0),
+            to: Some(Offset(9)),
+            max: 1,
+        },
+        Request::DlqRedrive {
+            name: deployment(),
+            partition: 3,
+            offsets: vec![Offset(4), Offset(7)],
+            dry_run: false,
+        },
+        Request::DlqRedrive {
+            name: deployment(),
+            partition: 3,
+            offsets: Vec::new(),
+            dry_run: true,
+        },
+        Request::DlqPurge { name: deployment(), partition: 3, offsets: vec![Offset(4)] },
+    ] {
+        there_and_back(request);
+    }
     let letter = logmill_model::LetterSummary {
         offset: Offset(7),
         status: logmill_model::LetterStatus::Redriven,
@@ -244,31 +277,8 @@ fn every_response_comes_back() {
         no_room: vec![left],
         ..logmill_model::LettersMarked::default()
     };
-    for response in [
-        Response::Done,
-        Response::Topic(topic()),
-        Response::Topics(vec![topic(), topic()]),
-        Response::Status(status.into()),
-        Response::Deployed(deployed),
-        Response::Deployment(deployment().into()),
-        Response::Deployments(vec![deployment()]),
-        Response::Letters(page),
-        Response::Marked(marked),
-        Response::Edited(Offset(8)),
-        Response::Log(vec![line]),
-        Response::Moved(vec![MovedLane {
-            topic: name("t"),
-            partition: 1,
-            from: Offset(2),
-            to: Offset(3),
-        }]),
-        Response::Skipped(vec![skipped]),
-        Response::State(vec![StateEntry {
-            place: state_place(),
-            value: bytes::Bytes::from_static(&[0xff, 0]),
-        }]),
-        Response::Module(module),
-    ] {
+    for response in [Response::Letters(page), Response::Marked(marked), Response::Edited(Offset(8))]
+    {
         there_and_back(response);
     }
 }
