@@ -14,6 +14,7 @@ mod crash {
     mod idempotent;
     mod lethal;
     mod producers;
+    mod redrive;
     mod routers;
     mod state;
     mod steps;

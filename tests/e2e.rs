@@ -17,6 +17,7 @@ mod e2e {
     mod corrupt;
     mod dedupe;
     mod disk_full;
+    mod dlq;
     mod durability;
     mod failures;
     mod filters;

@@ -78,6 +78,8 @@ async fn the_readme_runs_as_it_stands() {
         dead.stdout.contains("nobody to greet").then_some(())
     })
     .await;
+    let redriven = run(folder, "logmill dlq redrive shout").await;
+    assert!(redriven.stdout.contains("redriven to shout: 1 of shout.dlq"), "{redriven}");
     let bench = run(folder, "logmill bench produce --records 100000").await;
     assert!(bench.stdout.contains("raw disk"), "{bench}");
     let second = Ran::of(&mut logmill(folder, "logmill dev"), b"").await;

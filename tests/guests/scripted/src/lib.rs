@@ -15,7 +15,7 @@
 //! | `ID to TOPIC` | done with an output to that topic | an output to that topic |
 //! | `ID none` | done without outputs | no output |
 //!
-//! Config: `tag` is appended to the value of every output; `keep` is the word that a record must
+//! Config: `mended` has `reject`, `fail` and `retry` done; `tag` is appended to the value of every output; `keep` is the word that a record must
 //! have for the filter to let it through, and a record that says `fail` fails the filter.
 
 use logmill_module::prelude::*;
@@ -23,6 +23,7 @@ use logmill_module::prelude::*;
 struct Scripted {
     tag: String,
     keep: Option<String>,
+    mended: bool,
 }
 
 impl Scripted {
@@ -31,7 +32,9 @@ impl Scripted {
             return Err(Error::new("told not to start"));
         }
         let tag = config.get("tag").map(|tag| format!(" {tag}")).unwrap_or_default();
-        Ok(Self { tag, keep: config.get("keep").map(str::to_owned) })
+        let (keep, mended) =
+            (config.get("keep").map(str::to_owned), config.get("mended").is_some());
+        Ok(Self { tag, keep, mended })
     }
 
     /// The record again, as an output.
@@ -68,6 +71,9 @@ impl Consumer for Scripted {
             "done" => {
                 let outputs = (0..number(&words, 1)?).map(|_| self.output(&message, None));
                 Ok(Verdict::done(outputs.collect::<Result<Vec<_>>>()?))
+            }
+            "reject" | "fail" | "retry" if self.mended => {
+                Ok(Verdict::done([self.output(&message, None)?]))
             }
             "drop" => Ok(Verdict::drop("told to")),
             "reject" => Ok(Verdict::dead_letter("told to")),
@@ -142,6 +148,15 @@ mod tests {
         ] {
             let message = Message::new(value).with_key("k").with_attempt(attempt);
             assert_eq!(module.handle(message), verdict, "{value}");
+        }
+    }
+
+    #[test]
+    fn one_that_is_mended_does_what_it_could_not() {
+        let mut module = <Scripted as Consumer>::init(&Config::from([("mended", "")])).unwrap();
+        for value in ["7 reject", "7 fail", "7 retry"] {
+            let done = Verdict::done([Output::new().value(value)]);
+            assert_eq!(module.handle(Message::new(value)), Ok(done));
         }
     }
 

@@ -57,6 +57,6 @@ impl Args {
         let not_open = all.not_open + selection.not_open;
         let purged = Purged { deployment: &name, purged: all.marked, not_open };
         session.output.json(&purged)?;
-        session.output.text(format_args!("purged {} dead letters of {name}", all.marked))
+        session.output.text(format_args!("purged: {} of {}", all.marked, selection.topic()))
     }
 }

@@ -241,13 +241,11 @@ impl Report {
         let why = || self.reasons.keys().map(String::as_str).collect::<Vec<_>>().join("; ");
         if self.left > 0 {
             let (left, why) = (self.left, why());
-            return Err(
-                anyhow::anyhow!("{left} letters are left: {why}; run this again then").into()
-            );
+            return Err(anyhow::anyhow!("letters left: {left}: {why}; run this again then").into());
         }
         if is_named && self.skipped > 0 {
             let (skipped, why) = (self.skipped, why());
-            return Err(anyhow::anyhow!("{skipped} letters were not redriven: {why}").into());
+            return Err(anyhow::anyhow!("letters not redriven: {skipped}: {why}").into());
         }
         Ok(())
     }
@@ -259,8 +257,8 @@ fn show(
     topic: &impl std::fmt::Display,
 ) -> Result<(), Failure> {
     let Report { redriven, not_open, skipped, deployment, .. } = report;
-    let verb = if report.dry_run { "would be" } else { "are" };
-    output.text(format_args!("{redriven} letters of {topic} {verb} redriven to {deployment}"))?;
+    let what = if report.dry_run { "would be redriven" } else { "redriven" };
+    output.text(format_args!("{what} to {deployment}: {redriven} of {topic}"))?;
     if *not_open > 0 {
         output.text(format_args!("  {not_open} were redriven or purged before"))?;
     }
