@@ -37,7 +37,6 @@ fn every_failure() -> Vec<(FailureReason, Result<Verdict, Failure>)> {
         FailureReason::StateLimit,
         FailureReason::MissingKey,
         FailureReason::Hops,
-        FailureReason::Crash,
         FailureReason::InvalidRecord,
     ]
     .map(|reason| (reason, failure(reason)))
@@ -96,6 +95,13 @@ fn a_dead_letter_verdict_needs_no_further_attempt() {
     let Settled::Buried(burial) = settled else { panic!("{settled:?}") };
     assert_eq!((burial.reason, burial.attempts), (FailureReason::Rejected, 1));
     assert_eq!(burial.detail, "bad");
+}
+
+#[test]
+fn a_record_that_ends_the_process_is_given_up_whatever_attempts_are_left() {
+    let settled = settle(failure(FailureReason::Crash), Some(&failed(2)), &policy(50), NOW);
+    let Settled::Buried(burial) = settled else { panic!("{settled:?}") };
+    assert_eq!((burial.reason, burial.attempts), (FailureReason::Crash, 3));
 }
 
 #[test]
