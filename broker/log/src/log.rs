@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use logmill_model::{Csn, Envelope, Offset, PartitionId, Timestamp};
 
-use crate::accepted::Accepted;
 use crate::backup::Cut;
 use crate::partition::{AtTime, Available, Kept, Lost};
 use crate::reader::Read;
@@ -21,11 +20,6 @@ pub struct Log {
 impl Log {
     pub(crate) fn new(visible: Arc<Visible>) -> Self {
         Self { visible }
-    }
-
-    /// What was accepted of what is corrupt.
-    pub(crate) fn accepted(&self) -> &Accepted {
-        self.visible.holes.accepted().expect("an open log has taken it in")
     }
 
     /// The first offset that a partition serves: that of its first batch, or what it was trimmed to.
@@ -98,7 +92,7 @@ impl Log {
         let lost = LostRange { partition, from: *from, to: *to };
         let what = "a read found it";
         let hole = Hole { lost: Vec::from([lost]), ..Hole::at(path, *position, 0, what) };
-        self.visible.found(hole);
+        self.visible.holes.add(hole);
     }
 
     /// Reads all sealed files over and over, at no more than this rate, and remembers what is
@@ -113,7 +107,16 @@ impl Log {
     /// What is corrupt, as far as it is known, and whose loss nobody has accepted.
     #[must_use]
     pub fn corrupt(&self) -> Vec<Hole> {
-        self.visible.open_holes()
+        self.visible.holes.open()
+    }
+
+    /// Accepts the loss of what the hole at `position` of the file at `path` has cost: the ranges
+    /// read as if compaction had taken them.
+    pub fn accept(&self, path: &str, position: u64, lost: &[LostRange]) {
+        for LostRange { partition, from, to } in lost {
+            self.visible.partition_or_new(*partition).accept(*from, *to);
+        }
+        self.visible.holes.accept(path, position);
     }
 
     /// Where reading goes on from `offset`: behind the accepted losses that it lies in.

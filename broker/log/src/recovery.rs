@@ -127,13 +127,11 @@ pub(crate) fn open_as(
     let files = Files::new(Arc::clone(&storage), settings.points_cache_bytes);
     let visible = Arc::new(Visible::new(files));
     let set = file_set(&plan, &segments, missing)?;
-    let headless = plan.headless.iter().map(|file| file.path.clone());
-    visible.sealed.set_headless(headless.chain(set.gaps.headless_segments()).collect());
     let history = History::read(set.live, plan.headless, &set.gaps, &visible)?;
 
     // All is judged; from here on, the directory changes.
-    make_folders(&*storage)?;
     begin_life(&*storage)?;
+    make_folders(&*storage)?;
     ahead::clear(&*storage)?;
     let torn_bytes = match &history.tail {
         Some(tail) => {
@@ -148,8 +146,6 @@ pub(crate) fn open_as(
     let dead = plan.dead.into_iter().filter(|path| !set.gaps.is_of_missing(path));
     let dead: Vec<String> = dead.chain(set.dead).collect();
     successor::end_old_files(&*storage, &history, &dead, &stray_indexes)?;
-    visible.accept(set.gaps.accepted);
-    visible.open_holes().iter().for_each(Hole::report);
     visible.set_durable_csn(history.newest.csn);
     add(&visible.counters.journal_files, history.files + 1);
     add(&visible.counters.journal_bytes, history.bytes + current.file.position());
@@ -169,16 +165,15 @@ pub(crate) fn open_as(
     start(parts, recovered)
 }
 
-/// What an opening of the log would find. Changes nothing.
-pub(crate) fn judge(storage: &Arc<dyn Storage>) -> Result<Visible, Error> {
+/// The holes that an opening of the log would find. Changes nothing.
+pub(crate) fn judge(storage: &Arc<dyn Storage>) -> Result<Vec<Hole>, Error> {
     let Directory { files, headless, segments, blank, .. } = Directory::read(storage)?;
     let plan = Plan::of(files, headless, blank)?;
     let visible = Visible::new(Files::new(Arc::clone(storage), 0));
     let set = file_set(&plan, &segments, Missing::Refused)?;
     let history = History::read(set.live, plan.headless, &set.gaps, &visible)?;
     history.losses.move_ends(&visible);
-    visible.accept(set.gaps.accepted);
-    Ok(visible)
+    Ok(visible.holes.open())
 }
 
 fn file_set(plan: &Plan, segments: &[JournalFile], missing: Missing) -> Result<FileSet, Error> {
@@ -240,22 +235,22 @@ fn recovered(identity: Identity, history: &History, torn_bytes: u64) -> Recovere
 
 /// A backup is opened only when it is whole.
 fn refuse_half_backup(storage: &dyn Storage) -> Result<(), Error> {
-    if backup::is_incomplete(storage)? {
+    let failed = |error| Error::io("look for", backup::INCOMPLETE, error);
+    if backup::is_incomplete(storage).map_err(failed)? {
         return Err(Error::IncompleteBackup { place: storage.place() });
     }
     Ok(())
 }
 
 /// A backup that is opened is a backup no more: else a later one could be written over what a
-/// broker has added. What waited to become part of it never will.
+/// broker has added.
 fn begin_life(storage: &dyn Storage) -> Result<(), Error> {
     match storage.remove(backup::MANIFEST) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(Error::io("remove", backup::MANIFEST, error));
+            Err(Error::io("remove", backup::MANIFEST, error))
         }
-        _ => {}
+        _ => Ok(()),
     }
-    backup::clear_parts(storage)
 }
 
 /// The cluster of a directory's files, and one of them; None when it has none.

@@ -5,11 +5,10 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use logmill_model::{Csn, Offset, PartitionId};
 
-use crate::accepted::Accepted;
 use crate::files::Files;
 use crate::hole::Holes;
 use crate::index::Summary;
@@ -83,24 +82,16 @@ impl Visible {
     }
 
     pub(crate) fn set_hiding(&self, holes: Vec<Hole>) {
-        *self.hiding() = holes;
+        *self.hiding.lock().unwrap_or_else(PoisonError::into_inner) = holes;
     }
 
-    fn hiding(&self) -> MutexGuard<'_, Vec<Hole>> {
-        self.hiding.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A partition exists: if the log has no batch of it, it may have had some in what is lost.
+    /// A partition exists: if the log has nothing of it, it may have had records in what is lost.
     pub(crate) fn expect(&self, id: PartitionId) {
-        let is_there = |it: Arc<Partition>| it.last_file().is_some();
-        if self.partition(id).is_some_and(is_there) {
+        if self.partition(id).is_some() {
             return;
         }
-        for hole in self.hiding().iter() {
+        for hole in self.hiding.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let partition = self.partition_or_new(id);
-            if partition.has_lost_in(hole) {
-                continue;
-            }
             let from = partition.end();
             let to = Offset(from.0.saturating_add(hole.offsets_max()));
             let lost = LostRange { partition: id, from, to };
@@ -109,49 +100,11 @@ impl Visible {
         }
     }
 
-    /// Takes in which losses were accepted, once all that the start finds is known. What they have
-    /// cost is known from then on: nothing else is hidden in them.
-    pub(crate) fn accept(&self, accepted: Accepted) {
-        for LostRange { partition, from, to } in accepted.ranges() {
-            self.partition_or_new(partition).accept(from, to);
-        }
-        self.holes.accept(accepted);
-        let known = self.holes.all();
-        let is_open = |hole: &Hole| {
-            let same = known.iter().find(|it| it.is_at(&hole.path, hole.position));
-            same.is_none_or(|hole| !self.is_accepted(hole))
-        };
-        self.hiding().retain(is_open);
-    }
-
-    /// Whether all that a hole has cost was accepted.
-    pub(crate) fn is_accepted(&self, hole: &Hole) -> bool {
-        let is_accepted = |lost: &LostRange| {
-            let partition = self.partition(lost.partition);
-            partition.is_some_and(|it| it.is_accepted(lost.from, lost.to))
-        };
-        self.holes.accepted().is_some_and(|accepted| accepted.has(hole))
-            && hole.lost.iter().all(is_accepted)
-    }
-
-    /// The holes whose loss nobody has accepted.
-    pub(crate) fn open_holes(&self) -> Vec<Hole> {
-        self.holes.all().into_iter().filter(|hole| !self.is_accepted(hole)).collect()
-    }
-
-    /// Remembers a hole that the start did not find.
-    pub(crate) fn found(&self, hole: Hole) {
-        if self.holes.add(hole.clone()) && !self.is_accepted(&hole) {
-            hole.report();
-        }
-    }
-
     pub(crate) fn forget(&self, id: PartitionId) {
         let partition = self.partitions.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
         if let Some(partition) = partition {
             partition.clear();
         }
-        self.holes.forget(id);
         self.count_change();
     }
 

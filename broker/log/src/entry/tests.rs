@@ -1,6 +1,5 @@
 //! Golden bytes, round trips, and bytes that lie.
 
-use bytes::Bytes;
 use logmill_model::{Compression, Offset, ProducerStamp, Record, RecordBatch};
 use proptest::prelude::*;
 

@@ -77,25 +77,18 @@ impl Partition {
         }
     }
 
-    /// Whether a hole has cost it anything.
-    pub(crate) fn has_lost_in(&self, hole: &Hole) -> bool {
-        let is_in = |lost: &Lost| hole.is_at(&lost.path, lost.position);
-        self.read().losses.lost.iter().any(is_in)
-    }
-
-    /// The loss of what lies between was accepted; the end is no lower than that.
-    pub(crate) fn accept(&self, mut from: Offset, mut to: Offset) {
-        let mut state = self.write();
-        state.end = state.end.max(to);
+    /// The loss of what lies between was accepted.
+    pub(crate) fn accept(&self, from: Offset, to: Offset) {
+        let (mut from, mut to) = (from, to);
         // Ranges that meet are one: a later start may find one loss where there were two.
-        state.losses.accepted.retain(|it| {
+        self.write().losses.accepted.retain(|it| {
             let meets = it.0 <= to && from <= it.1;
             if meets {
                 (from, to) = (from.min(it.0), to.max(it.1));
             }
             !meets
         });
-        state.losses.accepted.push((from, to));
+        self.write().losses.accepted.push((from, to));
     }
 
     pub(crate) fn is_accepted(&self, from: Offset, to: Offset) -> bool {

@@ -5,10 +5,9 @@ use logmill_model::Csn;
 use logmill_model::internal::{CsnRange, RemovedRecord};
 
 use super::directory::JournalFile;
-use crate::accepted::Accepted;
 use crate::active_file::Newest;
 use crate::file_header::FILE_HEADER_BYTES;
-use crate::file_name::{SEGMENT_FOLDER, file_name};
+use crate::file_name::file_name;
 use crate::hole::{GONE_BYTES_MAX, entries_in};
 use crate::{Error, Hole};
 
@@ -34,8 +33,8 @@ pub(super) struct MissingSegment {
 pub(super) struct Gaps {
     /// The entries whose files were dropped.
     pub(super) removed: RemovedRecord,
-    /// What somebody has accepted as lost.
-    pub(super) accepted: Accepted,
+    /// Those whose loss somebody has accepted.
+    pub(super) accepted: Vec<CsnRange>,
     /// A record of `_segments` may be lost that says what became of entries before this one.
     pub(super) unsure_before: Csn,
     pub(super) missing: Vec<MissingSegment>,
@@ -52,12 +51,6 @@ impl Gaps {
     /// Whether a file is that of a segment that counts, and can't be read: it stays as it is.
     pub(super) fn is_of_missing(&self, path: &str) -> bool {
         self.missing.iter().any(|it| it.is_there && file_name(path) == it.name)
-    }
-
-    /// Paths of segments that count, and can't be read.
-    pub(super) fn headless_segments(&self) -> impl Iterator<Item = String> + '_ {
-        let there = self.missing.iter().filter(|it| it.is_there);
-        there.map(|it| format!("{SEGMENT_FOLDER}/{}", it.name))
     }
 
     /// Decides whether a file may come after the commit `newest`, and tells what it follows.
@@ -91,7 +84,7 @@ impl Gaps {
     ) -> Result<Hole, Error> {
         let CsnRange { first, last } = gap;
         let mut accepted = self.removed.clone();
-        self.accepted.csns().for_each(|range| accepted.add(range));
+        self.accepted.iter().for_each(|range| accepted.add(*range));
         let headless = self.missing.iter().find(|it| it.is_there && it.range.contains(gap));
         let what = if let Some(MissingSegment { name, .. }) = headless {
             format!(

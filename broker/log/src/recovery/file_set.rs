@@ -149,8 +149,8 @@ impl<'a> Judge<'a> {
         match record {
             SegmentsRecord::Segment(name, Some(segment)) => self.add_segment(name, &segment)?,
             SegmentsRecord::Removed(Some(removed)) => self.set.gaps.removed = removed,
-            SegmentsRecord::Accepted(path, position, Some(accepted)) => {
-                self.set.gaps.accepted.add(path, position, accepted);
+            SegmentsRecord::Accepted(_, _, Some(accepted)) => {
+                self.set.gaps.accepted.extend(accepted.csns);
             }
             _ => {}
         }
