@@ -52,7 +52,7 @@ async fn each_offence_is_stopped_for_its_own_reason() {
     let values: Vec<&str> = offences.iter().map(|(value, _)| *value).chain(innocent).collect();
     produce(&broker, "in", &values).await;
     let flags = "--on in --out out --from earliest --max-attempts 2 --backoff fixed:5ms \
-                 --deadline 200ms";
+                 --deadline 500ms";
     broker.deploy("h", World::Consumer, &component, flags).await;
     let counts = broker.settled("h").await.counts;
     let expected: BTreeMap<_, _> = offences
