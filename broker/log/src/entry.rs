@@ -48,7 +48,8 @@
 //! Blocks and coverages have the entry CRC of the commit that the first of those files followed.
 //! Nothing counts a segment before all of it is durable.
 
-use bytes::Bytes;
+mod batches;
+
 use logmill_model::{
     Csn, ENVELOPE_BYTES, Envelope, Epoch, PartitionId, ShardId, Timestamp, TopicId, limits,
 };
@@ -353,44 +354,6 @@ impl Head {
             Some(()) => DecodedHead::Head(head),
             None => DecodedHead::Bad("its table breaks the layout"),
         }
-    }
-
-    /// Where each batch begins in the entry.
-    pub(crate) fn batch_positions(&self) -> impl Iterator<Item = usize> + '_ {
-        let mut at = self.header.head_bytes();
-        self.rows.iter().map(move |row| {
-            let begin = at;
-            at += row.envelope.bytes as usize;
-            begin
-        })
-    }
-
-    /// The offsets of those batches of the entry that are not what was written.
-    pub(crate) fn bad_batches(&self, entry: &Bytes) -> Vec<LostRange> {
-        let is_bad = |row: &Row, at: usize| {
-            let end = at + row.envelope.bytes as usize;
-            end > entry.len() || row.envelope.check_batch(entry.slice(at..end)).is_err()
-        };
-        let rows = self.rows.iter().zip(self.batch_positions());
-        rows.filter(|(row, at)| is_bad(row, *at)).map(|(row, _)| row.offsets()).collect()
-    }
-
-    /// Reads the batches of the entry, whose bytes are all of `entry`; shares them.
-    pub(crate) fn batches(&self, entry: &Bytes) -> Result<Vec<StoredBatch>, String> {
-        let batch_bytes: usize = self.rows.iter().map(|row| row.envelope.bytes as usize).sum();
-        // Of a coverage entry, whose table has no rows of batches, as of all others.
-        if entry_bytes(self.header.appends as usize, batch_bytes) != entry.len() {
-            return Err("the lengths of its batches are not those of the entry".to_owned());
-        }
-        if entry[self.header.head_bytes() + batch_bytes..].iter().any(|byte| *byte != 0) {
-            return Err("its padding is not zero".to_owned());
-        }
-        let read = |(row, at): (&Row, usize)| {
-            let bytes = entry.slice(at..at + row.envelope.bytes as usize);
-            let batch = row.envelope.check_batch(bytes).map_err(|error| error.to_string())?;
-            Ok(StoredBatch { partition: row.partition, envelope: row.envelope, batch })
-        };
-        self.rows.iter().zip(self.batch_positions()).map(read).collect()
     }
 }
 

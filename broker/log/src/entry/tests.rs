@@ -1,5 +1,6 @@
 //! Golden bytes, round trips, and bytes that lie.
 
+use bytes::Bytes;
 use logmill_model::{Compression, Offset, ProducerStamp, Record, RecordBatch};
 use proptest::prelude::*;
 

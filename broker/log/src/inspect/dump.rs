@@ -81,11 +81,11 @@ pub(super) fn read_header(window: &mut Window) -> Result<Option<FileHeader>, Err
 }
 
 fn dumped(path: &str, position: u64, head: &Head, entry: &bytes::Bytes) -> DumpedEntry {
-    let batch = |(row, at): (&crate::entry::Row, usize)| {
-        let bytes = entry.get(at..at + row.envelope.bytes as usize);
-        let batch = bytes.and_then(|it| row.envelope.check_batch(entry.slice_ref(it)).ok());
-        DumpedBatch { partition: row.partition, envelope: row.envelope, batch }
-    };
+    let batches = head.checked(entry).map(|(row, batch)| DumpedBatch {
+        partition: row.partition,
+        envelope: row.envelope,
+        batch: batch.ok(),
+    });
     DumpedEntry {
         path: path.to_owned(),
         position,
@@ -95,7 +95,7 @@ fn dumped(path: &str, position: u64, head: &Head, entry: &bytes::Bytes) -> Dumpe
         epoch: head.header.epoch,
         time: head.header.time,
         durable_csn: head.header.durable_csn,
-        batches: head.rows.iter().zip(head.batch_positions()).map(batch).collect(),
+        batches: batches.collect(),
     }
 }
 
