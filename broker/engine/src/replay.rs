@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use logmill_log::storage::Storage;
-use logmill_log::{Log, LostRange, Opened, Recovered, Settings, StoredBatch};
-use logmill_model::internal::{AcceptedRange, SegmentsRecord};
+use logmill_log::{Log, Opened, Recovered, Settings, StoredBatch};
 use logmill_model::limits::BATCH_BYTES_MAX;
 use logmill_model::{LaneId, Offset, PartitionId, RecordBatch, Timestamp};
 
@@ -47,7 +46,6 @@ pub(crate) fn replay(
     let opened = logmill_log::open(Arc::clone(&storage), settings)?;
     let log = &opened.log;
     PartitionId::INTERNAL.iter().for_each(|partition| log.expect(*partition));
-    accept_losses(log)?;
     let (mut replayed, mut lost) = (Replayed::default(), LostRecords::default());
     let snapshot = snapshot::load(&*storage, log, opened.recovered.cluster);
     let mut snapshots = snapshot.map_or_else(Vec::new, |snapshot| snapshot.partitions);
@@ -65,26 +63,6 @@ pub(crate) fn replay(
     replayed.end(log, &opened.recovered, lost);
     replayed.take_keys(log, opened.recovered.last_time)?;
     Ok((opened, replayed))
-}
-
-/// Tells the log which losses were accepted.
-fn accept_losses(log: &Log) -> Result<(), Error> {
-    let from = (PartitionId::SEGMENTS, log.start_offset(PartitionId::SEGMENTS));
-    read(log, from, &mut LostRecords::default(), &mut |stored| {
-        let (offset, batch) = (stored.envelope.base_offset, &stored.batch);
-        let changes = changes_of(stored.partition, offset, batch)?;
-        for record in changes.segments {
-            if let SegmentsRecord::Accepted(path, position, Some(accepted)) = record {
-                let range = |it: &AcceptedRange| {
-                    let partition = PartitionId::new(it.topic, it.index);
-                    LostRange { partition, from: it.from, to: it.to }
-                };
-                let lost: Vec<LostRange> = accepted.lost.iter().map(range).collect();
-                log.accept(&path, position, &lost);
-            }
-        }
-        Ok(())
-    })
 }
 
 /// Reads a partition from an offset on, around what is lost.

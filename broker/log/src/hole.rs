@@ -3,15 +3,22 @@
 //! **A file with a hole is quarantined**: it is never cleaned, dropped or cut where the hole is. It
 //! stays when the loss has been accepted.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use logmill_model::internal::CsnRange;
 use logmill_model::{Offset, PartitionId, limits};
 
+use crate::accepted::Accepted;
 use crate::entry::{ENTRY_HEADER_BYTES, ROW_BYTES};
 
 /// The most holes that are remembered; there is no end of them on a disk that is dying.
 const HOLES_MAX: usize = 1000;
+/// The most ranges that are remembered of one hole.
+const LOST_MAX: usize = 16 * 1024;
+/// What a range takes in a record at most, in bytes.
+const RANGE_BYTES_MAX: usize = 53;
+// What a hole has cost, with what was accepted of it before, is one record.
+const _: () = assert!(2 * LOST_MAX * RANGE_BYTES_MAX < limits::BATCH_BYTES_MAX * 9 / 10);
 /// More than the files of one gap have held, in bytes, where nobody can say how much it was.
 pub(crate) const GONE_BYTES_MAX: u64 = 1 << 40;
 /// What the smallest entry with a record takes.
@@ -65,6 +72,18 @@ impl Hole {
         }
     }
 
+    /// Tells whoever looks after the broker.
+    pub(crate) fn report(&self) {
+        let Self { path, position, bytes, what, .. } = self;
+        tracing::error!(
+            path,
+            position,
+            bytes,
+            what,
+            "the log is corrupt here; what can be read is served; `logmill inspect repair` accepts the loss"
+        );
+    }
+
     /// How many entries were lost whole, at most.
     pub(crate) fn entries_max(&self) -> u64 {
         match self.csns {
@@ -94,81 +113,77 @@ pub(crate) fn entries_in(bytes: u64) -> u64 {
     bytes / ENTRY_BYTES_MIN + 1
 }
 
-/// The holes that are known.
+/// The holes that are known, and what was accepted of them.
 #[derive(Debug, Default)]
 pub(crate) struct Holes {
-    holes: Mutex<Vec<Known>>,
-}
-
-#[derive(Debug)]
-struct Known {
-    hole: Hole,
-    accepted: bool,
+    known: Mutex<Vec<Hole>>,
+    /// Set once, when the log is opened.
+    accepted: OnceLock<Accepted>,
 }
 
 impl Holes {
-    fn lock(&self) -> MutexGuard<'_, Vec<Known>> {
-        self.holes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<Hole>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Remembers a hole, or what more is known of it; true when it is new.
     pub(crate) fn add(&self, hole: Hole) -> bool {
         let mut holes = self.lock();
-        if let Some(known) = holes.iter_mut().find(|it| it.hole.is_at(&hole.path, hole.position)) {
-            for lost in hole.lost {
-                known.add_lost(lost);
-            }
+        if let Some(known) = holes.iter_mut().find(|it| it.is_at(&hole.path, hole.position)) {
+            known.bytes = known.bytes.max(hole.bytes);
+            hole.lost.into_iter().for_each(|lost| known.add_lost(lost));
             return false;
         }
         if holes.len() >= HOLES_MAX {
             return false;
         }
-        tracing::error!(
-            path = hole.path,
-            position = hole.position,
-            bytes = hole.bytes,
-            what = hole.what,
-            "the log is corrupt here; what can be read is served; `logmill inspect repair` accepts the loss"
-        );
-        holes.push(Known { hole, accepted: false });
+        holes.push(hole);
         true
     }
 
     /// Remembers that a hole has cost these offsets.
     pub(crate) fn add_lost(&self, path: &str, position: u64, lost: LostRange) {
-        if let Some(known) = self.lock().iter_mut().find(|it| it.hole.is_at(path, position)) {
+        if let Some(known) = self.lock().iter_mut().find(|it| it.is_at(path, position)) {
             known.add_lost(lost);
         }
     }
 
-    /// The holes whose loss nobody has accepted.
-    pub(crate) fn open(&self) -> Vec<Hole> {
-        self.lock().iter().filter(|it| !it.accepted).map(|it| it.hole.clone()).collect()
+    /// Nobody asks any more what this partition has lost.
+    pub(crate) fn forget(&self, partition: PartitionId) {
+        for hole in self.lock().iter_mut() {
+            hole.lost.retain(|lost| lost.partition != partition);
+        }
+    }
+
+    pub(crate) fn all(&self) -> Vec<Hole> {
+        self.lock().clone()
     }
 
     /// Whether a file has a hole: then it is quarantined.
     pub(crate) fn is_in(&self, path: &str) -> bool {
-        self.lock().iter().any(|it| it.hole.path == path)
+        self.lock().iter().any(|it| it.path == path)
     }
 
-    pub(crate) fn accept(&self, path: &str, position: u64) {
-        for known in self.lock().iter_mut().filter(|it| it.hole.is_at(path, position)) {
-            known.accepted = true;
-        }
+    /// Takes in what was accepted.
+    pub(crate) fn accept(&self, accepted: Accepted) {
+        let is_first = self.accepted.set(accepted).is_ok();
+        debug_assert!(is_first, "a log is opened once");
+    }
+
+    /// What was accepted.
+    pub(crate) fn accepted(&self) -> Option<&Accepted> {
+        self.accepted.get()
     }
 }
 
 impl Hole {
-    fn is_at(&self, path: &str, position: u64) -> bool {
+    pub(crate) fn is_at(&self, path: &str, position: u64) -> bool {
         self.path == path && self.position == position
     }
-}
 
-impl Known {
     fn add_lost(&mut self, lost: LostRange) {
-        let ranges = &mut self.hole.lost;
-        if !ranges.contains(&lost) && ranges.len() < HOLES_MAX {
-            ranges.push(lost);
+        if !self.lost.contains(&lost) && self.lost.len() < LOST_MAX {
+            self.lost.push(lost);
         }
     }
 }

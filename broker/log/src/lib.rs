@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod accepted;
 mod active_file;
 mod ahead;
 pub mod backup;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use logmill_model::{Csn, Envelope, Offset, PartitionId, Timestamp};
 
+use crate::accepted::Accepted;
 use crate::backup::Cut;
 use crate::partition::{AtTime, Available, Kept, Lost};
 use crate::reader::Read;
@@ -20,6 +21,11 @@ pub struct Log {
 impl Log {
     pub(crate) fn new(visible: Arc<Visible>) -> Self {
         Self { visible }
+    }
+
+    /// What was accepted of what is corrupt.
+    pub(crate) fn accepted(&self) -> &Accepted {
+        self.visible.holes.accepted().expect("an open log has taken it in")
     }
 
     /// The first offset that a partition serves: that of its first batch, or what it was trimmed to.
@@ -92,7 +98,7 @@ impl Log {
         let lost = LostRange { partition, from: *from, to: *to };
         let what = "a read found it";
         let hole = Hole { lost: Vec::from([lost]), ..Hole::at(path, *position, 0, what) };
-        self.visible.holes.add(hole);
+        self.visible.found(hole);
     }
 
     /// Reads all sealed files over and over, at no more than this rate, and remembers what is
@@ -107,16 +113,7 @@ impl Log {
     /// What is corrupt, as far as it is known, and whose loss nobody has accepted.
     #[must_use]
     pub fn corrupt(&self) -> Vec<Hole> {
-        self.visible.holes.open()
-    }
-
-    /// Accepts the loss of what the hole at `position` of the file at `path` has cost: the ranges
-    /// read as if compaction had taken them.
-    pub fn accept(&self, path: &str, position: u64, lost: &[LostRange]) {
-        for LostRange { partition, from, to } in lost {
-            self.visible.partition_or_new(*partition).accept(*from, *to);
-        }
-        self.visible.holes.accept(path, position);
+        self.visible.open_holes()
     }
 
     /// Where reading goes on from `offset`: behind the accepted losses that it lies in.
@@ -128,7 +125,17 @@ impl Log {
     /// Says that a partition exists. If the log has nothing of it, but lost entries that can have
     /// had records of it, its end moves past the offsets of those.
     pub fn expect(&self, partition: PartitionId) {
-        self.visible.expect(partition);
+        let since = if self.visible.is_hiding() { self.created(partition) } else { Csn::ZERO };
+        self.visible.expect(partition, since);
+    }
+
+    /// The commit that created a partition; 0 when it is not known any more.
+    fn created(&self, partition: PartitionId) -> Csn {
+        let Some(at) = partition.created_at() else { return Csn::ZERO };
+        let read = self.read(PartitionId::CATALOG, at, 1);
+        let batch = read.ok().and_then(|batches| batches.into_iter().next());
+        let batch = batch.filter(|batch| batch.envelope.base_offset <= at);
+        batch.map_or(Csn::ZERO, |batch| batch.envelope.csn)
     }
 
     /// As [`read`](Self::read), but from memory alone and without waiting. `None` when what follows

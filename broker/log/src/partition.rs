@@ -67,6 +67,11 @@ impl Partition {
         self.read().start()
     }
 
+    /// What it was trimmed to.
+    pub(crate) fn trimmed_to(&self) -> Offset {
+        self.read().start
+    }
+
     pub(crate) fn end(&self) -> Offset {
         self.read().end
     }

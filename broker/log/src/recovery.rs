@@ -127,6 +127,7 @@ pub(crate) fn open_as(
     let files = Files::new(Arc::clone(&storage), settings.points_cache_bytes);
     let visible = Arc::new(Visible::new(files));
     let set = file_set(&plan, &segments, missing)?;
+    visible.set_starts(set.starts);
     let history = History::read(set.live, plan.headless, &set.gaps, &visible)?;
 
     // All is judged; from here on, the directory changes.
@@ -146,6 +147,8 @@ pub(crate) fn open_as(
     let dead = plan.dead.into_iter().filter(|path| !set.gaps.is_of_missing(path));
     let dead: Vec<String> = dead.chain(set.dead).collect();
     successor::end_old_files(&*storage, &history, &dead, &stray_indexes)?;
+    visible.accept(set.gaps.accepted);
+    visible.open_holes().iter().for_each(Hole::report);
     visible.set_durable_csn(history.newest.csn);
     add(&visible.counters.journal_files, history.files + 1);
     add(&visible.counters.journal_bytes, history.bytes + current.file.position());
@@ -165,15 +168,17 @@ pub(crate) fn open_as(
     start(parts, recovered)
 }
 
-/// The holes that an opening of the log would find. Changes nothing.
-pub(crate) fn judge(storage: &Arc<dyn Storage>) -> Result<Vec<Hole>, Error> {
+/// What an opening of the log would find. Changes nothing.
+pub(crate) fn judge(storage: &Arc<dyn Storage>) -> Result<Visible, Error> {
     let Directory { files, headless, segments, blank, .. } = Directory::read(storage)?;
     let plan = Plan::of(files, headless, blank)?;
     let visible = Visible::new(Files::new(Arc::clone(storage), 0));
     let set = file_set(&plan, &segments, Missing::Refused)?;
+    visible.set_starts(set.starts);
     let history = History::read(set.live, plan.headless, &set.gaps, &visible)?;
     history.losses.move_ends(&visible);
-    Ok(visible.holes.open())
+    visible.accept(set.gaps.accepted);
+    Ok(visible)
 }
 
 fn file_set(plan: &Plan, segments: &[JournalFile], missing: Missing) -> Result<FileSet, Error> {

@@ -96,7 +96,7 @@ fn scrub(
     let Some(checked) = FileCheck::of(&mut window, &file.path, &file.header, take)? else {
         return Ok(ControlFlow::Break(()));
     };
-    checked.holes.into_iter().for_each(|hole| _ = visible.holes.add(hole));
+    checked.holes.into_iter().for_each(|hole| visible.found(hole));
     Ok(ControlFlow::Continue(()))
 }
 

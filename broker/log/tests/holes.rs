@@ -1,20 +1,18 @@
 //! Several places of a log are corrupt at once, whole files too: all that they did not hit is
-//! served, no offset is used twice, and a loss can be accepted.
+//! served, and no offset is used twice.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod harness;
 
-use std::sync::Arc;
-
+use harness::rot::{flip, flip_header, proven_end, reports};
 use harness::survivors::Survivors;
 use harness::{
-    Running, Snapshot, entries_of, is_index, is_journal, mix, newest_file, restored, seeds,
-    settings, snapshot, without_indexes,
+    Running, Snapshot, entries_of, is_index, is_journal, mix, restored, seeds, settings, snapshot,
+    without_indexes,
 };
+use logmill_log::Error;
 use logmill_log::faulty::FaultyStorage;
-use logmill_log::storage::Storage;
-use logmill_log::{Error, FileReport, accept_losses, verify};
 use logmill_model::Csn;
 
 const COMMITS: u64 = 30;
@@ -27,31 +25,8 @@ fn history(stop: impl FnOnce(&mut Running)) -> Snapshot {
     snapshot(&storage)
 }
 
-fn flip(snapshot: &mut Snapshot, path: &str, at: usize) {
-    snapshot.get_mut(path).unwrap()[at] ^= 1 << (at % 8);
-}
-
-fn flip_header(snapshot: &mut Snapshot, path: &str) {
-    flip(snapshot, path, 20);
-    flip(snapshot, path, 2048 + 20);
-}
-
 fn csns(file: &[u8]) -> Vec<Csn> {
     entries_of(file).0.into_iter().map(|(_, csn)| csn).collect()
-}
-
-fn reports(storage: &FaultyStorage) -> Vec<FileReport> {
-    let storage: Arc<dyn Storage> = Arc::new(storage.clone());
-    let mut reports = Vec::new();
-    let findings = verify(&storage, &mut |report| reports.push(report)).unwrap();
-    assert_eq!(findings, reports.iter().map(|it| it.findings.len() as u64).sum::<u64>());
-    reports
-}
-
-/// Where a bit may be flipped in a file, so that what it hits was proven durable.
-fn proven_end(snapshot: &Snapshot, path: &str) -> usize {
-    let (entries, end) = entries_of(&snapshot[path]);
-    if path == newest_file(snapshot) { entries.last().unwrap().0 } else { end }
 }
 
 #[test]
@@ -167,29 +142,4 @@ fn verify_names_file_and_place_of_every_flipped_bit() {
         }
     }
     assert!(flips > 1000, "{flips} flips");
-}
-
-#[test]
-fn an_accepted_loss_is_accepted_for_good() {
-    let good = history(Running::drop_journal);
-    let paths: Vec<&String> = good.keys().filter(|path| is_journal(path)).collect();
-    let mut bad = good.clone();
-    let at = |path: &str| entries_of(&good[path]).0[1].0;
-    flip(&mut bad, paths[0], at(paths[0]) + 70);
-    flip(&mut bad, paths[1], at(paths[1]) + 10);
-    flip_header(&mut bad, paths[2]);
-    let storage = restored(&bad);
-    let shared: Arc<dyn Storage> = Arc::new(storage.clone());
-    let holes = accept_losses(&shared).unwrap();
-    let mut hit: Vec<&str> = holes.iter().map(|hole| hole.path.as_str()).collect();
-    hit.sort_unstable();
-    assert_eq!(hit, [paths[0].as_str(), paths[1], paths[2]]);
-    assert!(holes.iter().all(|hole| !hole.lost.is_empty()));
-    // The new commits prove ends that had jumped: what is lost is told otherwise, and is the same.
-    for _ in 0..2 {
-        assert_eq!(accept_losses(&shared).unwrap(), []);
-    }
-    for path in &paths[..3] {
-        assert_eq!(storage.contents(path).as_ref(), bad.get(*path), "it stays as it is");
-    }
 }

@@ -172,6 +172,17 @@ impl PartitionId {
         Some(Self::new(TopicId::DECISIONS, u32::try_from(deployment.0).ok()?))
     }
 
+    /// The offset of the record of `_catalog` that created it; None for those that always are.
+    #[must_use]
+    pub fn created_at(self) -> Option<Offset> {
+        match self.topic {
+            TopicId::CLAIMS | TopicId::STATE | TopicId::DECISIONS => {
+                Some(Offset(self.index.into()))
+            }
+            TopicId(id) => id.checked_sub(TopicId::FIRST_USER).map(Offset),
+        }
+    }
+
     /// Partition `index` of `topic`.
     #[must_use]
     pub const fn new(topic: TopicId, index: u32) -> Self {

@@ -4,17 +4,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use logmill_model::internal::{AcceptedRange, AcceptedRecord, CatalogRecord, SegmentsRecord};
-use logmill_model::{Compression, Csn, Envelope, Offset, PartitionId, Record, RecordBatch};
+use logmill_model::internal::{CatalogRecord, SegmentsRecord};
+use logmill_model::{BatchBuilder, Compression, Csn, Envelope, Offset, PartitionId, RecordBatch};
 
 use super::{own, verify};
 use crate::file_name::index_path;
 use crate::recovery::{Missing, open_as};
 use crate::storage::Storage;
-use crate::{Error, Hole, Log, LostRange, NewEntry, Opened, Settings, StoredBatch};
+use crate::{Error, Hole, Log, NewEntry, Opened, Settings, StoredBatch};
 
-/// Most holes that one commit accepts.
-const HOLES_IN_COMMIT: usize = 64;
 /// What one read of an internal topic takes, in bytes.
 const READ_BYTES: usize = 1024 * 1024;
 
@@ -53,24 +51,9 @@ fn read_anew(storage: &dyn Storage, paths: &BTreeSet<String>) -> Result<(), Erro
     Ok(())
 }
 
-/// Tells the log of all partitions that there are, and of what was accepted before.
+/// Tells the log of all partitions that there are.
 fn expect_all(log: &Log) -> Result<(), Error> {
     PartitionId::INTERNAL.iter().for_each(|partition| log.expect(*partition));
-    read_records(log, PartitionId::SEGMENTS, &mut |record| {
-        let Ok(record) = SegmentsRecord::decode(record.key, record.value) else { return };
-        if let SegmentsRecord::Accepted(path, position, Some(accepted)) = record {
-            let lost: Vec<LostRange> = accepted
-                .lost
-                .iter()
-                .map(|it| LostRange {
-                    partition: PartitionId::new(it.topic, it.index),
-                    from: it.from,
-                    to: it.to,
-                })
-                .collect();
-            log.accept(&path, position, &lost);
-        }
-    })?;
     read_records(log, PartitionId::CATALOG, &mut |record| match CatalogRecord::decode(
         record.key,
         record.value,
@@ -112,15 +95,13 @@ fn read_records(
     }
 }
 
-/// Appends what was accepted to `_segments`, and closes the log.
+/// Appends what is accepted to `_segments`, and closes the log.
 fn record(opened: Opened, holes: &[Hole]) -> Result<(), Error> {
     let Opened { log, mut journal, recovered, .. } = opened;
     let mut csn = recovered.last_csn;
     let mut end = log.end_offset(PartitionId::SEGMENTS);
-    for some in holes.chunks(HOLES_IN_COMMIT) {
+    for batch in batches(holes.iter().map(|hole| log.accepted().record_of(hole))) {
         csn = csn.next();
-        let records: Vec<Record> = some.iter().map(|hole| accepted(hole).encode()).collect();
-        let Ok(batch) = RecordBatch::of(&records) else { continue };
         let stored = stored(batch, end, csn, &recovered);
         end = stored.envelope.end_offset();
         let entry = NewEntry { csn, time: recovered.last_time, appends: Vec::from([stored]) };
@@ -130,16 +111,19 @@ fn record(opened: Opened, holes: &[Hole]) -> Result<(), Error> {
     journal.close()
 }
 
-fn accepted(hole: &Hole) -> SegmentsRecord {
-    let range = |it: &LostRange| AcceptedRange {
-        topic: it.partition.topic,
-        index: it.partition.index,
-        from: it.from,
-        to: it.to,
-    };
-    let lost = hole.lost.iter().map(range).collect();
-    let accepted = AcceptedRecord { bytes: hole.bytes, lost, csns: hole.csns };
-    SegmentsRecord::Accepted(hole.path.clone(), hole.position, Some(accepted))
+/// The records, as many in a batch as fit.
+fn batches(records: impl Iterator<Item = SegmentsRecord>) -> Vec<RecordBatch> {
+    let (mut batches, mut builder) = (Vec::new(), BatchBuilder::default());
+    for record in records.map(|record| record.encode()) {
+        if builder.push(&record).is_err() {
+            batches.push(std::mem::take(&mut builder).seal());
+            builder.push(&record).expect("the ranges of one hole are bounded so that they fit");
+        }
+    }
+    if !builder.is_empty() {
+        batches.push(builder.seal());
+    }
+    batches
 }
 
 fn stored(batch: RecordBatch, base: Offset, csn: Csn, recovered: &crate::Recovered) -> StoredBatch {

@@ -12,6 +12,7 @@ use crate::file_header::{FILE_HEADER_BYTES, FileHeader};
 use crate::file_name::{FOLDER, INDEX_SUFFIX, SEGMENT_FOLDER, SUFFIX, index_path};
 use crate::recovery::judge;
 use crate::storage::Storage;
+use crate::visible::Visible;
 use crate::window::Window;
 use crate::{Error, Hole, index_file};
 
@@ -53,7 +54,7 @@ pub fn verify(storage: &Arc<dyn Storage>, tell: &mut dyn FnMut(FileReport)) -> R
     let paths = paths(&**storage)?;
     let last = paths.iter().rfind(|path| path.ends_with(SUFFIX)).cloned();
     let judged = judge(storage);
-    let known = judged.as_ref().map(Vec::as_slice).unwrap_or_default();
+    let known = judged.as_ref().map(Visible::open_holes).unwrap_or_default();
     let mut findings = 0;
     let mut tell = |report: FileReport| {
         findings += report.findings.len() as u64;

@@ -77,18 +77,25 @@ impl Partition {
         }
     }
 
-    /// The loss of what lies between was accepted.
-    pub(crate) fn accept(&self, from: Offset, to: Offset) {
-        let (mut from, mut to) = (from, to);
+    /// Whether a hole has cost it anything.
+    pub(crate) fn has_lost_in(&self, hole: &Hole) -> bool {
+        let is_in = |lost: &Lost| hole.is_at(&lost.path, lost.position);
+        self.read().losses.lost.iter().any(is_in)
+    }
+
+    /// The loss of what lies between was accepted; the end is no lower than that.
+    pub(crate) fn accept(&self, mut from: Offset, mut to: Offset) {
+        let mut state = self.write();
+        state.end = state.end.max(to);
         // Ranges that meet are one: a later start may find one loss where there were two.
-        self.write().losses.accepted.retain(|it| {
+        state.losses.accepted.retain(|it| {
             let meets = it.0 <= to && from <= it.1;
             if meets {
                 (from, to) = (from.min(it.0), to.max(it.1));
             }
             !meets
         });
-        self.write().losses.accepted.push((from, to));
+        state.losses.accepted.push((from, to));
     }
 
     pub(crate) fn is_accepted(&self, from: Offset, to: Offset) -> bool {

@@ -5,6 +5,7 @@ use logmill_model::Csn;
 use logmill_model::internal::{CsnRange, RemovedRecord};
 
 use super::directory::JournalFile;
+use crate::accepted::Accepted;
 use crate::active_file::Newest;
 use crate::file_header::FILE_HEADER_BYTES;
 use crate::file_name::file_name;
@@ -33,8 +34,8 @@ pub(super) struct MissingSegment {
 pub(super) struct Gaps {
     /// The entries whose files were dropped.
     pub(super) removed: RemovedRecord,
-    /// Those whose loss somebody has accepted.
-    pub(super) accepted: Vec<CsnRange>,
+    /// What somebody has accepted as lost.
+    pub(super) accepted: Accepted,
     /// A record of `_segments` may be lost that says what became of entries before this one.
     pub(super) unsure_before: Csn,
     pub(super) missing: Vec<MissingSegment>,
@@ -84,7 +85,7 @@ impl Gaps {
     ) -> Result<Hole, Error> {
         let CsnRange { first, last } = gap;
         let mut accepted = self.removed.clone();
-        self.accepted.iter().for_each(|range| accepted.add(*range));
+        self.accepted.csns().for_each(|range| accepted.add(range));
         let headless = self.missing.iter().find(|it| it.is_there && it.range.contains(gap));
         let what = if let Some(MissingSegment { name, .. }) = headless {
             format!(

@@ -11,8 +11,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use logmill_model::Csn;
-use logmill_model::internal::{CsnRange, SegmentRecord, SegmentsKey, SegmentsRecord};
+use logmill_model::internal::{CsnRange, SegmentRecord, SegmentsKey, SegmentsRecord, StartRecord};
+use logmill_model::{Csn, Offset, PartitionId};
 
 use super::adoption::adoptable;
 use super::continuity::{Gaps, MissingSegment};
@@ -31,6 +31,8 @@ pub(super) struct FileSet {
     pub(super) dead: Vec<String>,
     /// What is known of entries that none of them has.
     pub(super) gaps: Gaps,
+    /// Where partitions start.
+    pub(super) starts: HashMap<PartitionId, Offset>,
     /// Segments of which no record was found, by their names.
     pub(super) unclaimed: HashMap<String, JournalFile>,
 }
@@ -149,8 +151,11 @@ impl<'a> Judge<'a> {
         match record {
             SegmentsRecord::Segment(name, Some(segment)) => self.add_segment(name, &segment)?,
             SegmentsRecord::Removed(Some(removed)) => self.set.gaps.removed = removed,
-            SegmentsRecord::Accepted(_, _, Some(accepted)) => {
-                self.set.gaps.accepted.extend(accepted.csns);
+            SegmentsRecord::Accepted(path, position, Some(accepted)) => {
+                self.set.gaps.accepted.add(path, position, accepted);
+            }
+            SegmentsRecord::Start(partition, Some(StartRecord { offset })) => {
+                self.set.starts.insert(partition, offset);
             }
             _ => {}
         }

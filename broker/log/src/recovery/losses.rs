@@ -34,7 +34,8 @@ impl Losses {
         }
         let batches = Arc::new(index.places());
         for hole in holes {
-            visible.holes.add(hole.clone());
+            let lost = hole.lost.iter().filter_map(|lost| visible.missed(*lost)).collect();
+            visible.holes.add(Hole { lost, ..hole.clone() });
             self.found.push(Found { hole: hole.clone(), batches: Arc::clone(&batches) });
         }
     }
@@ -81,7 +82,7 @@ impl Losses {
             let Some(state) = visible.partition(partition) else { continue };
             let last = state.last_file();
             for found in with_entries().filter(|it| !it.is_followed(partition, last.as_ref())) {
-                let from = state.end().max(from);
+                let from = state.end().max(from).max(visible.start_of(partition));
                 let to = Offset(from.0.saturating_add(found.hole.offsets_max()));
                 lose(visible, &found.hole, LostRange { partition, from, to });
             }
@@ -91,6 +92,7 @@ impl Losses {
 }
 
 fn lose(visible: &Visible, hole: &Hole, lost: LostRange) {
+    let Some(lost) = visible.missed(lost) else { return };
     visible.partition_or_new(lost.partition).lose(Lost::new(hole, lost));
     visible.holes.add_lost(&hole.path, hole.position, lost);
 }

@@ -1,5 +1,6 @@
 //! The records of `_segments` in one file, before it is known whether the file counts.
 
+use bytes::Bytes;
 use logmill_model::internal::SegmentsRecord;
 use logmill_model::{Csn, PartitionId, limits};
 
@@ -7,11 +8,11 @@ use super::directory::JournalFile;
 use super::evidence::{Behind, look_behind};
 use super::file_set::Said;
 use super::plan::Live;
-use crate::entry::Kind;
+use crate::Error;
+use crate::entry::{Head, Kind};
 use crate::file_header::FILE_HEADER_BYTES;
 use crate::index::{Point, Summary};
 use crate::window::Window;
-use crate::{Error, StoredBatch};
 
 const PARTITION: PartitionId = PartitionId::SEGMENTS;
 
@@ -72,11 +73,13 @@ impl Records<'_> {
                         break;
                     }
                     let entry = self.window.at(position, length)?;
-                    let batches = entry.get(..length).map(|_| head.batches(&entry.slice(..length)));
-                    if let Some(Ok(batches)) = batches {
-                        self.take(position, &batches)?;
-                    } else if self.behind_corrupt(position, head.header.csn)?.is_none() {
+                    let entry = entry.get(..length).map(|_| entry.slice(..length));
+                    let is_whole = entry.as_ref().is_some_and(|it| head.batches(it).is_ok());
+                    if !is_whole && self.behind_corrupt(position, head.header.csn)?.is_none() {
                         break;
+                    }
+                    if let Some(entry) = entry {
+                        self.take(position, &head, &entry)?;
                     }
                 }
                 Kind::Seal(_) => break,
@@ -106,12 +109,14 @@ impl Records<'_> {
         }
     }
 
-    fn take(&mut self, position: u64, batches: &[StoredBatch]) -> Result<(), Error> {
+    /// Takes in what of an entry can be read.
+    fn take(&mut self, position: u64, head: &Head, entry: &Bytes) -> Result<(), Error> {
         let corrupt = |error: logmill_model::Error| {
             Error::corrupt(&self.file.path, position, error.to_string())
         };
-        for stored in batches.iter().filter(|stored| stored.partition == PARTITION) {
-            let records = stored.batch.decompressed(limits::BATCH_BYTES_MAX).map_err(corrupt)?;
+        let of_segments = head.checked(entry).filter(|(row, _)| row.partition == PARTITION);
+        for batch in of_segments.filter_map(|(_, batch)| batch.ok()) {
+            let records = batch.decompressed(limits::BATCH_BYTES_MAX).map_err(corrupt)?;
             for record in &records {
                 let record = SegmentsRecord::decode(record.key, record.value).map_err(corrupt)?;
                 self.found.push(Said::Record(record));

@@ -5,7 +5,7 @@
 pub(crate) mod backups;
 pub(crate) mod power_cuts;
 pub(crate) mod recovery_cuts;
-
+pub(crate) mod rot;
 pub(crate) mod survivors;
 
 use std::collections::BTreeMap;
