@@ -55,7 +55,7 @@ async fn a_rotten_byte_costs_its_batch_and_can_be_accepted() {
     assert_eq!(place["lost"][0], serde_json::json!({"topic":"t","partition":0,"from":1,"to":2}));
     let (_, _, data) = broker.terminate().await;
 
-    let found = PROGRAM.run(&verify).await.refused(3, "1 findings");
+    let found = PROGRAM.run(&verify).await.refused(3, ": 1; restore from a backup, or accept");
     assert!(found.stdout.contains(&format!("{file} at byte ")), "{}", found.stdout);
     let found = PROGRAM.run(&["inspect", "verify", &dir, "-o", "json"]).await;
     let reports: Vec<Value> = found.json();
@@ -65,6 +65,14 @@ async fn a_rotten_byte_costs_its_batch_and_can_be_accepted() {
     let repaired = PROGRAM.run(&["inspect", "repair", &dir, "--accept-loss"]).await.ok();
     let says = "lost: t/0 from offset 1 to before 2";
     assert!(repaired.stdout.contains(says), "{}", repaired.stdout);
+    let found = PROGRAM.run(&verify).await.ok().stdout;
+    assert!(found.contains(&format!("accepted: journal/{file} at byte ")), "{found}");
+    assert!(found.contains(says) && found.ends_with("accepted as lost: 1\n"), "{found}");
+    let reports: Vec<Value> =
+        PROGRAM.run(&["inspect", "verify", &dir, "-o", "json"]).await.ok().json();
+    let findings: Vec<&Value> =
+        reports.iter().flat_map(|it| it["findings"].as_array().unwrap()).collect();
+    assert_eq!((findings.len(), &findings[0]["accepted"]), (1, &Value::Bool(true)));
 
     let broker = Broker::start_on(PROGRAM, &data).await;
     let read = broker.logmill(&["consume", "t"]).await.ok();

@@ -9,7 +9,7 @@ use std::io;
 
 pub use dump::{DumpedBatch, DumpedEntry, dump};
 pub use repair::accept_losses;
-pub use verify::{FileReport, Finding, verify};
+pub use verify::{Cost, FileReport, Finding, verify};
 
 use crate::Error;
 use crate::file_name::{FOLDER, SEGMENT_FOLDER, SEGMENT_SUFFIX, SUFFIX};

@@ -54,7 +54,9 @@ pub use cleaner::{Cleaned, Cleaner, Job, Policies, Report, Throttle};
 pub use entry::entry_bytes;
 pub use error::{Error, Stopped};
 pub use hole::{Hole, LostRange};
-pub use inspect::{DumpedBatch, DumpedEntry, FileReport, Finding, accept_losses, dump, verify};
+pub use inspect::{
+    Cost, DumpedBatch, DumpedEntry, FileReport, Finding, accept_losses, dump, verify,
+};
 pub use journal::Journal;
 pub use log::Log;
 pub use recovery::{Opened, Recovered, open, require_journal};

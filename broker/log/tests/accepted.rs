@@ -9,7 +9,7 @@ use harness::{
     Running, Snapshot, entries_of, is_journal, restored, settings, snapshot, without_indexes,
 };
 use logmill_log::faulty::FaultyStorage;
-use logmill_log::{Error, Hole, LostRange, NewEntry};
+use logmill_log::{Cost, Error, Hole, LostRange, NewEntry};
 use logmill_model::internal::{AcceptedRecord, SegmentsRecord, StartRecord};
 use logmill_model::{Csn, Offset, PartitionId, Record, RecordBatch, Timestamp, TopicId};
 
@@ -62,6 +62,43 @@ fn an_accepted_loss_is_accepted_for_good() {
     for path in &paths[..3] {
         assert_eq!(storage.contents(path).as_ref(), bad.get(path), "it stays as it is");
     }
+}
+
+/// Where findings lie, and what they cost.
+fn findings(storage: &FaultyStorage) -> Vec<(String, u64, Cost)> {
+    let findings = reports(storage).into_iter().flat_map(|report| report.findings);
+    findings.map(|it| (it.path, it.position, it.cost)).collect()
+}
+
+#[test]
+fn a_look_at_the_directory_tells_what_was_accepted_and_what_was_not() {
+    let good = history(|_| {});
+    let paths = journals(&good);
+    let entries = |path: &str| entries_of(&good[path]);
+    let mut bad = good.clone();
+    flip(&mut bad, &paths[0], entries(&paths[0]).0[1].0 + 70);
+    flip_header(&mut bad, &paths[2]);
+    bad.remove(&paths[4]);
+    let storage = restored(&bad);
+    accept(&storage);
+    // What is in no file is told behind the file before it.
+    let accepted = [
+        (paths[0].clone(), entries(&paths[0]).0[1].0 as u64, Cost::Accepted),
+        (paths[2].clone(), 0, Cost::Accepted),
+        (paths[3].clone(), entries(&paths[3]).1 as u64, Cost::Accepted),
+    ];
+    assert_eq!(findings(&storage), accepted);
+
+    let mut worse = snapshot(&storage);
+    let at = entries(&paths[1]).0[1].0;
+    flip(&mut worse, &paths[1], at + 10);
+    flip(&mut worse, &paths[3], 20);
+    let found = findings(&restored(&worse));
+    assert!(accepted.iter().all(|it| found.contains(it)), "{found:?}");
+    let others: Vec<_> = found.into_iter().filter(|it| !accepted.contains(it)).collect();
+    let not_accepted =
+        [(paths[1].clone(), at as u64, Cost::Loss), (paths[3].clone(), 20, Cost::Nothing)];
+    assert_eq!(others, not_accepted);
 }
 
 fn is_corrupt<T>(read: &Result<T, Error>) -> bool {

@@ -8,15 +8,13 @@ mod harness;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use cleaning::cuts::prepared;
 use cleaning::{Broker, History, noise, partition, record};
-use harness::{Snapshot, entries_of, is_index, mix, newest_file, restored, seeds, snapshot};
+use harness::{Snapshot, entries_of, is_index, mix, newest_file, restored, rot, seeds, snapshot};
 use logmill_log::faulty::FaultyStorage;
-use logmill_log::storage::Storage;
-use logmill_log::{Error, Finding, Log, verify};
+use logmill_log::{Cost, Error, Finding, Log};
 use logmill_model::{Offset, PartitionId, RecordBatch, TopicId};
 
 const FLIPS: u64 = 1000;
@@ -96,9 +94,13 @@ fn open(storage: &FaultyStorage, history: History) -> Result<Broker, Error> {
     Ok(broker)
 }
 
-/// All that can be read, around what is lost.
 fn found(log: &Log) -> Found {
-    let mut found = Found::new();
+    read(log).0
+}
+
+/// All that can be read, around what is lost, which is told as well.
+fn read(log: &Log) -> (Found, Vec<Error>) {
+    let (mut found, mut losses) = (Found::new(), Vec::new());
     for id in partitions() {
         let mut next = log.start_offset(id);
         loop {
@@ -111,11 +113,15 @@ fn found(log: &Log) -> Found {
                     // Compaction may have taken what lies before it.
                     assert!(next < to, "{id}: {from} to {to} is told at {next}");
                     next = to;
+                    losses.push(error);
                     continue;
                 }
             };
-            let Some(last) = batches.last() else { break };
-            next = last.envelope.end_offset();
+            let end = batches.last().map(|last| last.envelope.end_offset());
+            match end.unwrap_or_else(|| log.after_accepted(id, next)) {
+                after if after > next => next = after,
+                _ => break,
+            }
             for batch in &batches {
                 for (delta, record) in batch.batch.decompressed(1 << 21).unwrap().to_records() {
                     let at = RecordBatch::offset_at(batch.envelope.base_offset, delta);
@@ -125,7 +131,7 @@ fn found(log: &Log) -> Found {
             }
         }
     }
-    found
+    (found, losses)
 }
 
 /// The offsets of the records in the entry of a file that has this byte.
@@ -208,10 +214,10 @@ impl Flip {
         storage.power_cut(self.at as u64);
         let again = open(&storage, history).map_err(|error| error.to_string())?;
         let after = found(&again.log);
-        match before.iter().find(|(place, it)| after.get(place) != Some(it)) {
-            Some((place, _)) => Err(format!("{place:?} is gone after another start")),
-            None => Ok(()),
+        if let Some((place, _)) = before.iter().find(|(place, it)| after.get(place) != Some(it)) {
+            return Err(format!("{place:?} is gone after another start"));
         }
+        check_accepted(&storage, again.stop(), &after)
     }
 
     /// Appends to each partition, behind all that was ever there.
@@ -236,13 +242,28 @@ impl Flip {
     }
 }
 
+/// Accepts what is lost, and checks that nothing else is.
+fn check_accepted(storage: &FaultyStorage, history: History, before: &Found) -> Result<(), String> {
+    storage.restart();
+    rot::accept(storage);
+    if let Some(it) = findings(storage).into_iter().find(|it| it.cost == Cost::Loss) {
+        return Err(format!("{it:?} was not accepted"));
+    }
+    let broker = open(storage, history).map_err(|error| error.to_string())?;
+    if let Some(hole) = broker.log.corrupt().first() {
+        return Err(format!("{hole:?} was not accepted"));
+    }
+    let (after, losses) = read(&broker.log);
+    if let Some(error) = losses.first() {
+        return Err(format!("{error} was not accepted"));
+    }
+    let is_same = |(place, record): (&(PartitionId, Offset), _)| after.get(place) == Some(record);
+    if before.iter().all(is_same) { Ok(()) } else { Err("accepting has cost more".to_owned()) }
+}
+
 /// What a look at the directory tells.
 fn findings(storage: &FaultyStorage) -> Vec<Finding> {
-    let storage: Arc<dyn Storage> = Arc::new(storage.clone());
-    let mut findings = Vec::new();
-    let verified = verify(&storage, &mut |report| findings.extend(report.findings));
-    verified.unwrap();
-    findings
+    rot::reports(storage).into_iter().flat_map(|report| report.findings).collect()
 }
 
 #[test]

@@ -40,12 +40,25 @@ pub struct Finding {
     pub bytes: u64,
     /// What is wrong.
     pub what: String,
+    /// What it costs.
+    pub cost: Cost,
     /// What of the log can't be read for it; None where all can.
     pub hole: Option<Hole>,
 }
 
+/// What a finding costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cost {
+    /// Something can't be read, or no broker starts on the directory.
+    Loss,
+    /// A loss that somebody has accepted.
+    Accepted,
+    /// Nothing: what is bad is there twice, or can be made anew.
+    Nothing,
+}
+
 /// Reads all files of a directory, tells of each, and then what is wrong with all of them together.
-/// Returns how many findings there were.
+/// Returns how many findings there were that nobody has accepted.
 ///
 /// # Errors
 /// [`Error::Locked`] while a broker has the directory; [`Error::Io`].
@@ -54,20 +67,16 @@ pub fn verify(storage: &Arc<dyn Storage>, tell: &mut dyn FnMut(FileReport)) -> R
     let paths = paths(&**storage)?;
     let last = paths.iter().rfind(|path| path.ends_with(SUFFIX)).cloned();
     let judged = judge(storage);
-    let known = judged.as_ref().map(Visible::open_holes).unwrap_or_default();
     let mut findings = 0;
     let mut tell = |report: FileReport| {
-        findings += report.findings.len() as u64;
+        findings += report.findings.iter().filter(|it| it.cost != Cost::Accepted).count() as u64;
         tell(report);
     };
     for path in &paths {
         if is_log_file(path) {
             let mut report = verify_file(storage, path, Some(path) == last.as_ref())?;
-            // What lost entries have cost is known where the whole log is judged.
-            for finding in &mut report.findings {
-                let same =
-                    known.iter().find(|it| it.path == *path && it.position == finding.position);
-                finding.hole = same.cloned().or_else(|| finding.hole.take());
+            if let Ok(judged) = &judged {
+                report.add_judged(judged);
             }
             tell(report);
         } else if path.ends_with(INDEX_SUFFIX) {
@@ -91,9 +100,9 @@ fn refused(error: Error) -> Result<FileReport, Error> {
         | Error::NewerFormat { path, .. } => (path.clone(), 0),
         _ => return Err(error),
     };
-    let finding =
-        Finding { path: path.clone(), position, bytes: 0, what: error.to_string(), hole: None };
-    Ok(FileReport { path, entries: 0, bytes: 0, findings: Vec::from([finding]) })
+    let mut report = FileReport { path, entries: 0, bytes: 0, findings: Vec::new() };
+    report.push(Hole::at(&report.path, position, 0, error.to_string()), Cost::Loss);
+    Ok(report)
 }
 
 fn verify_file(storage: &Arc<dyn Storage>, path: &str, is_last: bool) -> Result<FileReport, Error> {
@@ -104,13 +113,14 @@ fn verify_file(storage: &Arc<dyn Storage>, path: &str, is_last: bool) -> Result<
     let Some(header) = read_header(&mut window)? else {
         if bytes > FILE_HEADER_BYTES as u64 {
             let what = "both copies of the file's header are bad";
-            report.push(Hole::at(path, 0, bytes, what), true);
+            report.push_hole(Hole::at(path, 0, bytes, what));
         }
         return Ok(report);
     };
     if let Some(position) = bad_header_byte(&mut window, &header)? {
-        let what = "one copy of the file's header is bad; the other one serves";
-        report.push(Hole::at(path, position, 1, what), false);
+        let what =
+            "one copy of the file's header is bad; the other one serves, and a backup has both";
+        report.push(Hole::at(path, position, 1, what), Cost::Nothing);
     }
     let checked = FileCheck::of(&mut window, path, &header, |_, _, _| ControlFlow::Continue(()))?;
     let Some(checked) = checked else { return Ok(report) };
@@ -118,20 +128,45 @@ fn verify_file(storage: &Arc<dyn Storage>, path: &str, is_last: bool) -> Result<
     for hole in checked.holes {
         let is_torn = is_last && !checked.is_sealed && hole.position >= checked.end;
         if !is_torn {
-            report.push(hole, true);
+            report.push_hole(hole);
         }
     }
     if !is_last && !checked.is_sealed && checked.end + (ENTRY_HEADER_BYTES as u64) > bytes {
-        report.push(Hole::at(path, checked.end, 0, "its seal is missing"), false);
+        report.push(Hole::at(path, checked.end, 0, "its seal is missing"), Cost::Nothing);
     }
     Ok(report)
 }
 
 impl FileReport {
-    fn push(&mut self, hole: Hole, is_loss: bool) {
-        let Hole { path, position, bytes, what, .. } = hole.clone();
-        let hole = is_loss.then_some(hole);
-        self.findings.push(Finding { path, position, bytes, what, hole });
+    fn push(&mut self, at: Hole, cost: Cost) {
+        let Hole { path, position, bytes, what, .. } = at;
+        self.findings.push(Finding { path, position, bytes, what, cost, hole: None });
+    }
+
+    fn push_hole(&mut self, hole: Hole) {
+        self.push(hole.clone(), Cost::Loss);
+        if let Some(last) = self.findings.last_mut() {
+            last.hole = Some(hole);
+        }
+    }
+
+    /// Adds what is known where the whole log is judged: what lost entries have cost, what was
+    /// accepted, and where entries are in no file.
+    fn add_judged(&mut self, judged: &Visible) {
+        let path = self.path.clone();
+        for known in judged.holes.all().into_iter().filter(|hole| hole.path == path) {
+            match self.findings.iter_mut().find(|it| it.position == known.position) {
+                Some(it) => it.hole = Some(Hole { bytes: known.bytes.max(it.bytes), ..known }),
+                None => self.push_hole(known),
+            }
+        }
+        for finding in &mut self.findings {
+            if let Some(hole) = &finding.hole {
+                let is_accepted = judged.is_accepted(hole);
+                finding.cost = if is_accepted { Cost::Accepted } else { Cost::Loss };
+            }
+        }
+        self.findings.sort_by_key(|it| it.position);
     }
 }
 
@@ -159,7 +194,7 @@ fn verify_index(
     let Some(header) = header else { return Ok(report) };
     if let Some(position) = index_file::first_bad(&**storage, owner, &header, &*owner_file) {
         let what = "the index is bad; it is made anew when it is needed";
-        report.push(Hole::at(path, position, 0, what), false);
+        report.push(Hole::at(path, position, 0, what), Cost::Nothing);
     }
     Ok(report)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use logmill_log::faulty::FaultyStorage;
 use logmill_log::storage::Storage;
-use logmill_log::{FileReport, Hole, accept_losses, verify};
+use logmill_log::{Cost, FileReport, Hole, accept_losses, verify};
 
 use super::{Snapshot, entries_of, newest_file};
 
@@ -27,7 +27,8 @@ pub(crate) fn reports(storage: &FaultyStorage) -> Vec<FileReport> {
     let storage: Arc<dyn Storage> = Arc::new(storage.clone());
     let mut reports = Vec::new();
     let findings = verify(&storage, &mut |report| reports.push(report)).unwrap();
-    assert_eq!(findings, reports.iter().map(|it| it.findings.len() as u64).sum::<u64>());
+    let told = reports.iter().flat_map(|it| &it.findings);
+    assert_eq!(findings, told.filter(|it| it.cost != Cost::Accepted).count() as u64);
     reports
 }
 

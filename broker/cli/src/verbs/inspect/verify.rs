@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use logmill_log::{FileReport, Finding};
+use logmill_log::{Cost, FileReport, Finding};
 use serde::Serialize;
 
 use super::{Lost, Names, failed, open, shown};
@@ -11,7 +11,8 @@ use crate::{Failure, Session};
 
 /// Read everything in a data directory, and tell what is damaged
 ///
-/// Exits with 3 when there is a finding. Nothing is changed.
+/// Exits with 3 when there is a finding, unless all of them are losses that were accepted. Nothing is
+/// changed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  logmill inspect verify /var/lib/logmill")]
 pub(crate) struct Args {
@@ -34,6 +35,7 @@ struct Found {
     position: u64,
     bytes: u64,
     what: String,
+    accepted: bool,
     lost: Vec<Lost>,
     may_hide_partitions: bool,
 }
@@ -45,28 +47,43 @@ impl Args {
         let mut reports = Vec::new();
         let findings = logmill_log::verify(&storage, &mut |report| reports.push(report));
         let findings = findings.map_err(failed)?;
+        let count = |cost| {
+            reports
+                .iter()
+                .flat_map(|it| &it.findings)
+                .filter(|finding| finding.cost == cost)
+                .count()
+        };
+        let (losses, accepted) = (count(Cost::Loss), count(Cost::Accepted));
         for report in reports {
             let report = Report::of(report, &names);
             session.output.json(&report)?;
             report.show(session)?;
         }
-        if findings == 0 {
-            return session.output.text("everything is as it was written");
-        }
         let dir = self.dir.display();
-        Err(Failure::Negative(format!(
-            "{findings} findings in {dir}; the broker serves around what is lost, `logmill inspect repair {dir} --accept-loss` accepts it"
-        )))
+        match (findings, losses, accepted) {
+            (0, _, 0) => session.output.text("everything is as it was written"),
+            (0, _, _) => session.output.text(format_args!(
+                "everything is as it was written, but for what was accepted as lost: {accepted}"
+            )),
+            (_, 0, _) => Err(Failure::Negative(format!(
+                "findings in {dir}: {findings}, and everything can be read"
+            ))),
+            _ => Err(Failure::Negative(format!(
+                "findings in {dir}: {findings}; restore from a backup, or accept the loss with `logmill inspect repair {dir} --accept-loss`"
+            ))),
+        }
     }
 }
 
 impl Report {
     fn of(FileReport { path, entries, bytes, findings }: FileReport, names: &Names) -> Self {
-        let found = |Finding { path, position, bytes, what, hole }: Finding| Found {
+        let found = |Finding { path, position, bytes, what, cost, hole }: Finding| Found {
             file: path,
             position,
             bytes,
             what,
+            accepted: cost == Cost::Accepted,
             may_hide_partitions: hole.as_ref().is_some_and(|hole| hole.may_hide_partitions),
             lost: hole.map(|hole| names.lost(&hole)).unwrap_or_default(),
         };
@@ -76,10 +93,11 @@ impl Report {
     fn show(&self, session: &mut Session) -> Result<(), Failure> {
         let Self { file, entries, bytes, findings } = self;
         session.output.text(format_args!("{file}: {entries} entries, {}", shown_bytes(*bytes)))?;
-        for Found { file, position, what, lost, may_hide_partitions, .. } in findings {
-            session.output.text(format_args!("  {file} at byte {position}: {what}"))?;
+        for Found { file, position, what, accepted, lost, may_hide_partitions, .. } in findings {
+            let accepted = if *accepted { "accepted: " } else { "" };
+            session.output.text(format_args!("  {accepted}{file} at byte {position}: {what}"))?;
             lost.iter().try_for_each(|lost| session.output.text(shown(lost)))?;
-            if *may_hide_partitions {
+            if *may_hide_partitions && accepted.is_empty() {
                 let hidden = "  partitions that are nowhere else can't be named";
                 session.output.text(hidden)?;
             }
