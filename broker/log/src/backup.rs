@@ -12,18 +12,19 @@
 //! backup into the same target copies what is new.
 
 mod copy;
+mod source;
 mod target;
 
 use std::sync::Arc;
 
 use logmill_model::{ClusterId, Csn};
 
-use crate::Error;
 use crate::file_name::index_path;
 use crate::log_file::LogFile;
 use crate::sealed::FileSnapshot;
 use crate::storage::Storage;
 use crate::visible::Visible;
+use crate::{Error, index_file};
 
 pub(crate) use copy::PART_SUFFIX;
 pub use target::{INCOMPLETE, MANIFEST, Target};
@@ -83,20 +84,28 @@ impl Cut {
     /// Copies the log. `go_on` is told how many bytes are done, and ends the copying by `false`.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] names the file of the log, and where in it, that is not what was written:
-    /// rot is never copied. [`Error::Interrupted`]; [`Error::Io`] and [`Error::Sync`] of the target,
-    /// which can be filled again.
+    /// [`Error::NotAccepted`] names the file of the log, and where in it, that is not what was
+    /// written: what is corrupt is copied only when it was accepted as lost, and is so in the copy as
+    /// well. [`Error::Interrupted`]; [`Error::Io`] and [`Error::Sync`] of the target, which can be
+    /// filled again.
     pub fn copy_to(
         &self,
         target: &Target,
         go_on: &mut dyn FnMut(u64) -> bool,
     ) -> Result<Copied, Error> {
+        if let Some(hole) = self.visible.open_holes().into_iter().next() {
+            return Err(Error::not_accepted(hole));
+        }
         let mut copied = Copied::default();
+        let storage = self.visible.files.storage();
+        for path in &self.files.headless {
+            copy::headless(storage, path, target, &mut copied)?;
+        }
         let mut done = 0;
         // One that may count goes first: a copy without the files that it replaces would be none.
         for file in self.files.pending.iter().chain(&self.files.sealed) {
-            let bytes = copy::sealed(&self.visible.files, file, target, &mut copied)?;
-            self.copy_index(file, target);
+            let bytes = copy::sealed(&self.visible, file, target, &mut copied)?;
+            self.copy_index(file, target)?;
             done += bytes;
             if !go_on(done) {
                 return Err(Error::Interrupted);
@@ -104,18 +113,23 @@ impl Cut {
         }
         let before = self.files.sealed.last().and_then(|file| file.seal());
         let newest = before.map(|seal| seal.newest).unwrap_or_default();
-        let mut source = copy::Source::open(&self.visible.files, &self.files.growing)?;
-        copy::growing(&mut source, (newest, self.csn), target, &mut copied)?;
+        let range = (newest, self.csn);
+        copy::growing(&self.visible, &self.files.growing, range, target, &mut copied)?;
         Ok(copied)
     }
 
-    /// Spares the first start from the copy a scan. An index that is not right is not believed.
-    fn copy_index(&self, file: &LogFile, target: &Target) {
-        let path = index_path(&file.path);
-        let copied = copy::as_it_is(self.visible.files.storage(), target.storage(), &path);
-        if let Err(error) = copied {
-            tracing::debug!(%error, path, "an index was not copied");
+    /// Spares the first start from the copy a scan. An index that has rotted is made anew there.
+    fn copy_index(&self, file: &Arc<LogFile>, target: &Target) -> Result<(), Error> {
+        let (files, path) = (&self.visible.files, index_path(&file.path));
+        let opened = files.open(file)?;
+        index_file::remove(target.storage(), &file.path);
+        if index_file::first_bad(files.storage(), &file.path, &file.header, &*opened).is_none() {
+            let copied = copy::as_it_is(files.storage(), target.storage(), &path);
+            if let Err(error) = copied {
+                tracing::debug!(%error, path, "an index was not copied");
+            }
         }
+        Ok(())
     }
 }
 

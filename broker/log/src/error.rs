@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use logmill_model::{Csn, Offset, PartitionId};
 
+use crate::Hole;
 use crate::storage::SyncSite;
 
 /// Why the log could not be opened, written or read. Cheap to clone, so that one failure can be
@@ -68,6 +69,18 @@ pub enum Error {
         path: String,
         /// Where in it.
         position: u64,
+    },
+    /// A backup came to what is corrupt, and nobody has accepted that as lost.
+    #[error(
+        "{path} is corrupt at byte {position}: {what}; a backup has only losses that were accepted: restore the data directory from an older backup, or stop the broker, run `logmill inspect repair --accept-loss` on the data directory, and back up again"
+    )]
+    NotAccepted {
+        /// The file.
+        path: String,
+        /// Where in it.
+        position: u64,
+        /// What is wrong there.
+        what: String,
     },
     /// A file was written by a newer Logmill. Nothing was changed on disk.
     #[error(
@@ -170,6 +183,10 @@ impl Error {
         Self::Corrupt { path: path.to_owned(), position, what: what.into() }
     }
 
+    pub(crate) fn not_accepted(Hole { path, position, what, .. }: Hole) -> Self {
+        Self::NotAccepted { path, position, what }
+    }
+
     pub(crate) fn foreign(path: &str, what: impl Into<String>) -> Self {
         Self::Foreign { path: path.to_owned(), what: what.into() }
     }
@@ -177,7 +194,7 @@ impl Error {
     /// Whether what was written and durable can't be read any more.
     #[must_use]
     pub fn is_corrupt(&self) -> bool {
-        matches!(self, Self::Corrupt { .. } | Self::CorruptRange { .. })
+        matches!(self, Self::Corrupt { .. } | Self::CorruptRange { .. } | Self::NotAccepted { .. })
     }
 
     /// Whether the storage is full: space must be won before a new start helps.

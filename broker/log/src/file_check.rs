@@ -41,21 +41,21 @@ impl FileCheck {
         let mut check = Self { end: FILE_HEADER_BYTES as u64, ..Self::default() };
         let mut position = check.end;
         while position < end && !check.is_sealed {
-            let (head, entry) = match read_entry(window, position, header)? {
-                Ok(read) => read,
-                Err(what) => {
-                    let next = next_entry(window, header.salt, position, end)?;
-                    let bytes = next.unwrap_or(end) - position;
-                    check.holes.push(Hole::at(path, position, bytes, what));
-                    position = next.unwrap_or(end);
-                    continue;
+            match read_entry(window, path, header, position)? {
+                Err(hole) => {
+                    position += hole.bytes;
+                    check.holes.push(hole);
                 }
-            };
-            check.take(path, position, &head, &entry);
-            position += u64::from(head.header.length);
-            check.end = position;
-            if visit(position - u64::from(head.header.length), &head, &entry).is_break() {
-                return Ok(None);
+                Ok(read) => {
+                    let (head, entry) = (&read.head, &read.entry);
+                    check.take(head, read.damage);
+                    let begin = position;
+                    position += u64::from(head.header.length);
+                    check.end = position;
+                    if visit(begin, head, entry).is_break() {
+                        return Ok(None);
+                    }
+                }
             }
         }
         if check.is_sealed && position < end {
@@ -69,18 +69,14 @@ impl FileCheck {
         Ok(Some(check))
     }
 
-    fn take(&mut self, path: &str, position: u64, head: &Head, entry: &Bytes) {
+    fn take(&mut self, head: &Head, damage: Option<Hole>) {
         self.entries += 1;
         self.is_sealed = matches!(head.header.kind, Kind::Seal(_));
         self.count(head);
         if header_is_dense(head) {
             head.rows.iter().for_each(|row| self.follow(row));
         }
-        if let Err(what) = head.batches(entry) {
-            let bytes = u64::from(head.header.length);
-            let lost = head.bad_batches(entry);
-            self.holes.push(Hole { lost, ..Hole::at(path, position, bytes, what) });
-        }
+        self.holes.extend(damage);
     }
 
     /// Tells the last hole which commits it had.
@@ -113,19 +109,42 @@ fn header_is_dense(head: &Head) -> bool {
     head.header.kind == Kind::Commit
 }
 
-fn read_entry(
+/// An entry whose header and table are whole.
+pub(crate) struct EntryRead {
+    pub(crate) head: Head,
+    /// All its bytes.
+    pub(crate) entry: Bytes,
+    /// Which of its batches are not what was written, if that is so.
+    pub(crate) damage: Option<Hole>,
+}
+
+/// Reads the entry at a position; or else the hole there, up to the next entry or the end of what is
+/// written.
+pub(crate) fn read_entry(
     window: &mut Window,
-    position: u64,
+    path: &str,
     header: &FileHeader,
-) -> Result<Result<(Head, Bytes), &'static str>, Error> {
-    let head = match window.head(position, header.salt)? {
-        Ok(head) => head,
-        Err(what) => return Ok(Err(what)),
+    position: u64,
+) -> Result<Result<EntryRead, Hole>, Error> {
+    let what = match window.head(position, header.salt)? {
+        Err(what) => what,
+        Ok(head) => {
+            let length = head.header.length as usize;
+            let bytes = window.at(position, length)?;
+            if bytes.len() >= length {
+                let entry = bytes.slice(..length);
+                let damage = head.batches(&entry).err().map(|what| {
+                    let hole = Hole::at(path, position, length as u64, what);
+                    Hole { lost: head.bad_batches(&entry), ..hole }
+                });
+                return Ok(Ok(EntryRead { head, entry, damage }));
+            }
+            "the file ends within the entry"
+        }
     };
-    let length = head.header.length as usize;
-    let bytes = window.at(position, length)?;
-    if bytes.len() < length {
-        return Ok(Err("the file ends within the entry"));
-    }
-    Ok(Ok((head, bytes.slice(..length))))
+    let end = match next_entry(window, header.salt, position, u64::MAX)? {
+        Some(next) => next,
+        None => window.zeros_from(position)?,
+    };
+    Ok(Err(Hole::at(path, position, end - position, what)))
 }

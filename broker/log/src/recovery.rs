@@ -128,6 +128,8 @@ pub(crate) fn open_as(
     let visible = Arc::new(Visible::new(files));
     let set = file_set(&plan, &segments, missing)?;
     visible.set_starts(set.starts);
+    let headless = plan.headless.iter().map(|file| file.path.clone());
+    visible.sealed.set_headless(headless.chain(set.gaps.headless_segments()).collect());
     let history = History::read(set.live, plan.headless, &set.gaps, &visible)?;
 
     // All is judged; from here on, the directory changes.

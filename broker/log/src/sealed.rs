@@ -27,6 +27,8 @@ struct All {
     growing: Option<Arc<LogFile>>,
     /// Segments that are durable, and of which it is open whether they count.
     pending: Vec<Arc<LogFile>>,
+    /// Paths of files that can't be read at all, and stay as they are.
+    headless: Vec<String>,
 }
 
 /// All files of the log at one moment.
@@ -37,6 +39,8 @@ pub(crate) struct FileSnapshot {
     pub(crate) growing: Arc<LogFile>,
     /// Segments that may count, in the place of some of those.
     pub(crate) pending: Vec<Arc<LogFile>>,
+    /// Paths of those that can't be read at all.
+    pub(crate) headless: Vec<String>,
 }
 
 impl FileSnapshot {
@@ -88,6 +92,11 @@ impl SealedFiles {
         self.lock().growing = Some(Arc::clone(file));
     }
 
+    /// Files that can't be read at all, since their headers are bad.
+    pub(crate) fn set_headless(&self, paths: Vec<String>) {
+        self.lock().headless = paths;
+    }
+
     /// All files at one moment; None before any is written.
     pub(crate) fn snapshot(&self) -> Option<FileSnapshot> {
         let all = self.lock();
@@ -95,7 +104,8 @@ impl SealedFiles {
         let sealed = all.sealed.values().map(|it| &it.file);
         // At a roll, the old file is sealed before the new one is there.
         let sealed = sealed.filter(|file| !Arc::ptr_eq(file, &growing)).cloned().collect();
-        Some(FileSnapshot { sealed, growing, pending: all.pending.clone() })
+        let (pending, headless) = (all.pending.clone(), all.headless.clone());
+        Some(FileSnapshot { sealed, growing, pending, headless })
     }
 
     /// Forgets files; they are of no use to anybody but those who read them now.

@@ -125,13 +125,16 @@ fn verify_file(storage: &Arc<dyn Storage>, path: &str, is_last: bool) -> Result<
     let checked = FileCheck::of(&mut window, path, &header, |_, _, _| ControlFlow::Continue(()))?;
     let Some(checked) = checked else { return Ok(report) };
     report.entries = checked.entries;
+    let mut is_ended = checked.is_sealed || is_last;
     for hole in checked.holes {
-        let is_torn = is_last && !checked.is_sealed && hole.position >= checked.end;
-        if !is_torn {
+        let is_at_end = !checked.is_sealed && hole.position >= checked.end;
+        // What the last file ends with can have been torn.
+        if !(is_last && is_at_end) {
             report.push_hole(hole);
         }
+        is_ended |= is_at_end;
     }
-    if !is_last && !checked.is_sealed && checked.end + (ENTRY_HEADER_BYTES as u64) > bytes {
+    if !is_ended && checked.end + (ENTRY_HEADER_BYTES as u64) > bytes {
         report.push(Hole::at(path, checked.end, 0, "its seal is missing"), Cost::Nothing);
     }
     Ok(report)

@@ -8,7 +8,7 @@ use super::directory::JournalFile;
 use crate::accepted::Accepted;
 use crate::active_file::Newest;
 use crate::file_header::FILE_HEADER_BYTES;
-use crate::file_name::file_name;
+use crate::file_name::{SEGMENT_FOLDER, file_name};
 use crate::hole::{GONE_BYTES_MAX, entries_in};
 use crate::{Error, Hole};
 
@@ -52,6 +52,12 @@ impl Gaps {
     /// Whether a file is that of a segment that counts, and can't be read: it stays as it is.
     pub(super) fn is_of_missing(&self, path: &str) -> bool {
         self.missing.iter().any(|it| it.is_there && file_name(path) == it.name)
+    }
+
+    /// Paths of segments that count, and can't be read.
+    pub(super) fn headless_segments(&self) -> impl Iterator<Item = String> + '_ {
+        let there = self.missing.iter().filter(|it| it.is_there);
+        there.map(|it| format!("{SEGMENT_FOLDER}/{}", it.name))
     }
 
     /// Decides whether a file may come after the commit `newest`, and tells what it follows.

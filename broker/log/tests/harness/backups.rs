@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use logmill_log::Error;
 use logmill_log::backup::{Copied, Target};
 use logmill_log::faulty::FaultyStorage;
+use logmill_log::{Error, Log};
 
 use super::{Running, settings};
 
 /// Makes or goes on with a backup. `go_on` is asked after each file.
 pub(crate) fn back_up(
-    running: &Running,
+    log: &Log,
     to: &FaultyStorage,
     go_on: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Copied, Error> {
-    let cut = running.log.cut().expect("no file comes or goes");
+    let cut = log.cut().expect("no file comes or goes");
     let target = Target::begin(Arc::new(to.clone()), cut.cluster(), &[])?;
     let copied = cut.copy_to(&target, go_on)?;
     let files: Vec<String> = copied.files.iter().map(|(path, _)| path.clone()).collect();
@@ -44,7 +44,7 @@ pub(crate) fn cut_a_backup(prepare: &dyn Fn(&FaultyStorage)) -> Result<(), Strin
         running.run(60, 5);
         let backup = FaultyStorage::new();
         prepare(&backup);
-        back_up(&running, &backup, &mut |_| true).map_err(|error| error.to_string())?;
+        back_up(&running.log, &backup, &mut |_| true).map_err(|error| error.to_string())?;
         backup.power_cut(seed);
         check_backup(&backup, 60).map_err(|what| format!("seed {seed}: {what}"))?;
     }
