@@ -6,7 +6,8 @@
 //! of the file that is being written ends with the cut's entry, and with the seal of a log that was
 //! closed: so a broker opens the copy as it opens its own directory after a shutdown.
 //!
-//! While a target is being filled it holds the file [`INCOMPLETE`], and no log opens there.
+//! While a target is being filled it holds the file [`INCOMPLETE`], and no log opens there; or it
+//! still holds the backup that was there before.
 //! **So a target is always a whole backup, or is known not to be one.** A file that is there
 //! already, of the same bytes, is not copied again: what was interrupted goes on, and a later
 //! backup into the same target copies what is new.
@@ -19,7 +20,7 @@ use std::sync::Arc;
 
 use logmill_model::{ClusterId, Csn};
 
-use crate::file_name::index_path;
+use crate::file_name::{FOLDER, SEGMENT_FOLDER, index_path};
 use crate::log_file::LogFile;
 use crate::sealed::FileSnapshot;
 use crate::storage::Storage;
@@ -134,10 +135,18 @@ impl Cut {
 }
 
 /// Whether a storage holds a backup that is not whole.
-pub(crate) fn is_incomplete(storage: &dyn Storage) -> std::io::Result<bool> {
-    match storage.open(INCOMPLETE) {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
+pub(crate) fn is_incomplete(storage: &dyn Storage) -> Result<bool, Error> {
+    target::is_there(storage, INCOMPLETE)
+}
+
+/// Removes what a backup that did not get to its end has left in a log's folders.
+pub(crate) fn clear_parts(storage: &dyn Storage) -> Result<(), Error> {
+    for folder in [FOLDER, SEGMENT_FOLDER] {
+        let names = storage.list(folder).map_err(|error| Error::io("list", folder, error))?;
+        for name in names.iter().filter(|name| name.ends_with(PART_SUFFIX)) {
+            let path = format!("{folder}/{name}");
+            storage.remove(&path).map_err(|error| Error::io("remove", &path, error))?;
+        }
     }
+    Ok(())
 }

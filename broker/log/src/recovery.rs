@@ -133,8 +133,8 @@ pub(crate) fn open_as(
     let history = History::read(set.live, plan.headless, &set.gaps, &visible)?;
 
     // All is judged; from here on, the directory changes.
-    begin_life(&*storage)?;
     make_folders(&*storage)?;
+    begin_life(&*storage)?;
     ahead::clear(&*storage)?;
     let torn_bytes = match &history.tail {
         Some(tail) => {
@@ -242,22 +242,22 @@ fn recovered(identity: Identity, history: &History, torn_bytes: u64) -> Recovere
 
 /// A backup is opened only when it is whole.
 fn refuse_half_backup(storage: &dyn Storage) -> Result<(), Error> {
-    let failed = |error| Error::io("look for", backup::INCOMPLETE, error);
-    if backup::is_incomplete(storage).map_err(failed)? {
+    if backup::is_incomplete(storage)? {
         return Err(Error::IncompleteBackup { place: storage.place() });
     }
     Ok(())
 }
 
 /// A backup that is opened is a backup no more: else a later one could be written over what a
-/// broker has added.
+/// broker has added. What waited to become part of it never will.
 fn begin_life(storage: &dyn Storage) -> Result<(), Error> {
     match storage.remove(backup::MANIFEST) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Error::io("remove", backup::MANIFEST, error))
+            return Err(Error::io("remove", backup::MANIFEST, error));
         }
-        _ => Ok(()),
+        _ => {}
     }
+    backup::clear_parts(storage)
 }
 
 /// The cluster of a directory's files, and one of them; None when it has none.

@@ -238,6 +238,60 @@ fn a_header_that_rots_while_the_log_is_open_is_whole_in_a_backup() {
     check_backup(&backup, 200).unwrap();
 }
 
+/// Whoever backs up to the same place every night has the last one until there is another.
+#[test]
+fn a_backup_that_fails_leaves_the_one_before_whole() {
+    let (storage, mut running) = running(60);
+    let backup = FaultyStorage::new();
+    back_up(&running.log, &backup, &mut all).unwrap();
+    running.run(100, 3);
+    let path = snapshot(&storage)
+        .into_keys()
+        .rfind(|path| is_journal(path) && *path != newest_file(&snapshot(&storage)));
+    let path = path.unwrap();
+    let mut bad = storage.contents(&path).unwrap();
+    bad[4096 + 70] ^= 1;
+    storage.set_contents(&path, &bad);
+    let refused = back_up(&running.log, &backup, &mut all);
+    assert!(matches!(refused, Err(Error::NotAccepted { .. })), "{refused:?}");
+    check_backup(&restored(&snapshot(&backup)), 60).unwrap();
+}
+
+#[test]
+fn a_later_backup_that_stops_at_any_step_is_the_one_before_or_not_whole() {
+    let (_storage, mut running) = running(60);
+    let older = FaultyStorage::new();
+    back_up(&running.log, &older, &mut all).unwrap();
+    running.run(50, 3);
+    let older = snapshot(&older);
+    let operations = {
+        let backup = restored(&older);
+        let before = backup.operations();
+        back_up(&running.log, &backup, &mut all).unwrap();
+        backup.operations() - before
+    };
+    let mut kept = 0;
+    for nth in 1..=operations {
+        let backup = restored(&older);
+        backup.stop_at_operation(nth, nth);
+        let stopped = back_up(&running.log, &backup, &mut all);
+        backup.power_cut(nth);
+        match Running::open(&restored(&snapshot(&backup)), settings()) {
+            Ok(opened) => {
+                let last = opened.recovered.last_csn.0;
+                assert!(last == 110 || (last == 60 && stopped.is_err()), "step {nth}: {last}");
+                opened.check().unwrap();
+                kept += u64::from(last == 60);
+            }
+            Err(Error::IncompleteBackup { .. }) if stopped.is_err() => {}
+            Err(error) => panic!("step {nth}: {error}"),
+        }
+        back_up(&running.log, &backup, &mut all).unwrap_or_else(|error| panic!("{nth}: {error}"));
+        check_backup(&backup, 110).unwrap_or_else(|what| panic!("step {nth}: {what}"));
+    }
+    assert!(kept > operations / 2, "{kept} of {operations}");
+}
+
 #[test]
 fn what_is_no_backup_is_not_written_over() {
     let (storage, mut running) = running(60);

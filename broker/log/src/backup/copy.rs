@@ -25,10 +25,16 @@ pub(super) fn sealed(
     target: &Target,
     copied: &mut Copied,
 ) -> Result<u64, Error> {
-    let length = if let Some(length) = length_there(visible, file, target, &file.path)? {
+    let path = &file.path;
+    let part = format!("{path}{PART_SUFFIX}");
+    let length = if let Some(length) = length_there(visible, file, target, path)? {
+        length
+    } else if let Some(length) = length_there(visible, file, target, &part)? {
+        // An earlier backup did not get to its end.
+        target.add(path)?;
         length
     } else {
-        let mut part = Part::create(target, &file.path)?;
+        let mut part = Part::create(target, path)?;
         Source::open(visible, file)?.all(&mut |bytes| part.write(bytes).map(|()| true))?;
         let length = part.finish(target)?;
         copied.copied_bytes += length;
@@ -176,10 +182,7 @@ impl Part {
         self.file
             .sync(SyncSite::BACKUP)
             .map_err(|error| Error::sync(SyncSite::BACKUP, path, error))?;
-        target
-            .storage()
-            .rename(&format!("{path}{PART_SUFFIX}"), path)
-            .map_err(|error| Error::io("rename", path, error))?;
+        target.add(path)?;
         Ok(self.position)
     }
 }

@@ -1,8 +1,11 @@
 //! Where a backup lies: a data directory in the making.
+//!
+//! **An older backup there stays whole until the new one has all it needs**: what is copied waits
+//! beside it under names of its own, and only then takes its place.
 
 use std::collections::HashSet;
 use std::io::{self, IoSlice};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use logmill_model::ClusterId;
 
@@ -23,12 +26,15 @@ const INCOMPLETE_TEXT: &[u8] =
 #[derive(Debug)]
 pub struct Target {
     storage: Arc<dyn Storage>,
+    /// Files that wait for their names, since there is an older backup.
+    waiting: Mutex<Vec<String>>,
+    has_older: bool,
     _lock: Box<dyn StorageLock>,
 }
 
 impl Target {
     /// Takes a storage to be filled with a backup of `cluster`: an empty one, or one that holds an
-    /// older backup of it or a part of one. From here on, it is marked as not whole.
+    /// older backup of it or a part of one. Unless it holds a whole one, it is marked as not whole.
     ///
     /// # Errors
     /// [`Error::Locked`] when a broker or another backup has it; [`Error::Foreign`] when it holds
@@ -42,15 +48,38 @@ impl Target {
             io::ErrorKind::WouldBlock => Error::Locked { place: storage.place() },
             _ => Error::io("take the lock of", &storage.place(), error),
         })?;
-        let target = Self { storage, _lock: lock };
+        let has_older = is_there(&*storage, MANIFEST)? && !is_there(&*storage, INCOMPLETE)?;
+        let target = Self { storage, waiting: Mutex::default(), has_older, _lock: lock };
         for folder in [FOLDER, SEGMENT_FOLDER].iter().chain(folders) {
             let made = target.storage.make_folder(folder);
             made.map_err(|error| Error::io("make", folder, error))?;
         }
         target.check_is_backup(cluster)?;
-        target.put(INCOMPLETE, INCOMPLETE_TEXT)?;
-        target.sync_folder("")?;
+        if !has_older {
+            target.mark_incomplete()?;
+        }
         Ok(target)
+    }
+
+    fn mark_incomplete(&self) -> Result<(), Error> {
+        self.put(INCOMPLETE, INCOMPLETE_TEXT)?;
+        self.sync_folder("")
+    }
+
+    /// A file is durable under the name of its part, and gets its own: at the end, where there is an
+    /// older backup.
+    pub(super) fn add(&self, path: &str) -> Result<(), Error> {
+        if self.has_older {
+            self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_owned());
+            return Ok(());
+        }
+        self.name(path)
+    }
+
+    fn name(&self, path: &str) -> Result<(), Error> {
+        self.storage
+            .rename(&format!("{path}{PART_SUFFIX}"), path)
+            .map_err(|error| Error::io("rename", path, error))
     }
 
     /// Where the files lie.
@@ -66,9 +95,7 @@ impl Target {
             let what = format!("it is of cluster {found}, the backup is of cluster {cluster}");
             return Err(Error::foreign(&path, what));
         }
-        let is_backup =
-            self.storage.open(INCOMPLETE).is_ok() || self.storage.open(MANIFEST).is_ok();
-        if is_backup {
+        if self.has_older || is_there(&*self.storage, INCOMPLETE)? {
             Ok(())
         } else {
             Err(Error::foreign(&path, "a broker has used this directory: it is no backup any more"))
@@ -83,6 +110,12 @@ impl Target {
     pub fn finish(self, files: &[String], folders: &[&str], manifest: &[u8]) -> Result<(), Error> {
         let folders: Vec<&str> =
             [FOLDER, SEGMENT_FOLDER].into_iter().chain(folders.iter().copied()).collect();
+        let waiting =
+            std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        if !waiting.is_empty() {
+            self.mark_incomplete()?;
+            waiting.iter().try_for_each(|path| self.name(path))?;
+        }
         for folder in &folders {
             self.sync_folder(folder)?;
         }
@@ -128,5 +161,13 @@ impl Target {
     fn sync_folder(&self, folder: &str) -> Result<(), Error> {
         let site = SyncSite::BACKUP_FOLDER;
         self.storage.sync_folder(folder, site).map_err(|error| Error::sync(site, folder, error))
+    }
+}
+
+pub(super) fn is_there(storage: &dyn Storage, path: &str) -> Result<bool, Error> {
+    match storage.open(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::io("look for", path, error)),
     }
 }
