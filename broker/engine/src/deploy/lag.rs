@@ -16,7 +16,8 @@ pub struct Lag {
     pub records: u64,
     /// Those of them that wait for another attempt, or for one of their key that does.
     pub parked: u64,
-    /// How long the oldest of them has been there, in milliseconds; None when it can't be read.
+    /// How long the oldest of them has been there that was not redriven, in milliseconds; None when it
+    /// can't be read.
     pub age_ms: Option<u64>,
 }
 
@@ -33,10 +34,11 @@ impl Engine {
                 let (records, parked, age_ms) = (0, 0, Some(0));
                 let mut lag = Lag { name: name.clone(), runs, records, parked, age_ms };
                 for (lane, cursor) in self.parts().views.lanes_of(record.id) {
-                    let records = cursor.lag(self.parts().log.end_offset(lane.source));
-                    lag.records += records;
+                    let end = self.parts().log.end_offset(lane.source);
+                    lag.records += cursor.lag(end);
                     lag.parked += cursor.parked();
-                    if records > 0 {
+                    // What was redriven is behind for other reasons than that it is old.
+                    if cursor.floor() < end {
                         let since = appended(&self.parts().log, lane.source, cursor.floor());
                         let age_ms = since.map(|since| since.ms_until(now));
                         lag.age_ms = lag.age_ms.zip(age_ms).map(|(a, b)| a.max(b));

@@ -78,9 +78,14 @@ impl Plan {
         letters: &Letters,
     ) -> Result<Self, Error> {
         let (mut cursor, mut parked) = (before.clone(), parked.clone());
-        let (mut fates, mut taken) = (Vec::new(), Vec::new());
+        let (mut fates, mut taken, mut is_full) = (Vec::new(), Vec::new(), false);
         for candidate in candidates {
-            let fate = fate(candidate, (&cursor, &parked), max, letters);
+            let mut fate = fate(candidate, (&cursor, &parked), max, letters);
+            if fate == Fate::Taken && is_full {
+                // A smaller one does not overtake one that waits for room.
+                fate = Fate::NoRoom(parked.said_full());
+            }
+            is_full |= matches!(fate, Fate::NoRoom(_));
             if fate == Fate::Taken {
                 let Candidate { source, place, key, bytes } = *candidate;
                 let hole = HoleRecord { key, bytes, failed: None, crashes: 0, place: Some(place) };

@@ -265,6 +265,11 @@ async fn no_more_is_taken_back_than_a_lane_may_park() {
         assert_eq!(count, taken, "{records} records of {bytes} bytes");
         assert!(matches!(fates.last(), Some(Fate::NoRoom(why)) if why.contains("are parked")));
     }
+    // A smaller one does not go before one that has no room.
+    bench.parked_max = ParkedMax { records: 100, bytes: 850 };
+    let [large, small] = [7, 8].map(|at| Candidate { bytes: 40, ..letters[at] });
+    let fates = bench.redrive(&[Candidate { bytes: 200, ..large }, small]).await.unwrap();
+    assert!(fates.iter().all(|fate| matches!(fate, Fate::NoRoom(_))), "{fates:?}");
     let holes: Vec<u64> =
         bench.parts.views.cursor(LANE).unwrap().holes.keys().map(|it| it.0).collect();
     assert_eq!(holes, [0, 3, 6, 9, 12, 15, 18], "the first ones are first");
