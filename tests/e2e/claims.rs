@@ -257,3 +257,31 @@ async fn a_redeploy_keeps_what_was_claimed_and_a_delete_forgets_it() {
     let twice = once(0..10).into_keys().map(|id| (id, 2)).collect();
     assert_eq!(outputs(&broker).await, twice);
 }
+
+#[tokio::test]
+async fn a_reset_handles_again_what_was_claimed_only_when_it_forgets_the_claims() {
+    let component = guest(REMEMBERING).await;
+    let broker = Broker::start(PROGRAM).await;
+    broker.create_topic("in", 2).await;
+    for partition in 0..2 {
+        produce(&broker, "in", partition, &numbered(0..10, "echo")).await;
+    }
+    let flags = format!("{FLAGS} --idempotency header:id");
+    broker.deploy("r", World::Consumer, &component, &flags).await;
+    broker.settled("r").await;
+    let reset = async |broker: &Broker, flags: &str| {
+        let line = format!("module reset r --yes {flags}");
+        broker.logmill(&line.split(' ').collect::<Vec<_>>()).await
+    };
+    let refused = reset(&broker, "--to earliest --topic in --forget-claims").await;
+    refused.refused(1, "its claims are of all its lanes");
+    reset(&broker, "--to earliest").await.ok();
+    let kept = broker.settled("r").await.counts;
+    assert_eq!(told(&kept), [10, 0, 0, 30]);
+    reset(&broker, "--to earliest --forget-claims").await.ok();
+    let forgotten = broker.settled("r").await.counts;
+    assert_eq!(told(&forgotten), [20, 0, 0, 40], "of the two of each key one is a duplicate still");
+    let broker = Broker::start_on(PROGRAM, &broker.kill().await).await;
+    reset(&broker, "--to earliest").await.ok();
+    assert_eq!(told(&broker.settled("r").await.counts), [20, 0, 0, 60]);
+}

@@ -194,3 +194,32 @@ async fn more_than_there_is_room_for_fails_its_attempt_and_changes_nothing() {
     let keys: Vec<&str> = keys.iter().map(|it| it.key.as_str()).collect();
     assert_eq!((keys.len(), keys[15], keys[16]), (17, "15", "n"));
 }
+
+#[tokio::test]
+async fn a_reset_counts_on_unless_it_forgets_the_state() {
+    let component = guest(REMEMBERING).await;
+    let broker = Broker::start(PROGRAM).await;
+    broker.create_topic("in", 2).await;
+    for partition in 0..2 {
+        produce(&broker, "in", partition, &["0 count n", "1 count n"]).await;
+    }
+    let flags = "--on in --out out --from earliest";
+    broker.deploy("r", World::Consumer, &component, flags).await;
+    broker.settled("r").await;
+    for (flags, counts) in [
+        ("--to earliest", ["4", "4"]),
+        ("--to earliest --partition 1 --forget-state", ["4", "2"]),
+        ("--to earliest --forget-state", ["2", "2"]),
+    ] {
+        let line = format!("module reset r --yes {flags}");
+        broker.logmill(&line.split(' ').collect::<Vec<_>>()).await.ok();
+        broker.settled("r").await;
+        let [zero, one] = counts;
+        assert_eq!(
+            state(&broker, "ls").await,
+            [entry("in", 0, "n", zero), entry("in", 1, "n", one)]
+        );
+    }
+    let broker = Broker::start_on(PROGRAM, &broker.kill().await).await;
+    assert_eq!(state(&broker, "ls").await, [entry("in", 0, "n", "2"), entry("in", 1, "n", "2")]);
+}

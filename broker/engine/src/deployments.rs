@@ -127,6 +127,14 @@ impl Deployment {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner).mail.get(&lane).cloned()
     }
 
+    /// Has its claims read back before its lanes begin: what is durable of them was changed.
+    pub(crate) fn forget_claims(&self) {
+        let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(remembered) = &*remembered {
+            remembered.forget_claims();
+        }
+    }
+
     /// Stops the lanes; each settles and commits what it is handling first.
     pub(crate) async fn stop_lanes(&self) {
         let mut ended_well = true;

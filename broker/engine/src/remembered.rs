@@ -74,6 +74,11 @@ impl Remembered {
         }
     }
 
+    /// Forgets its claims: they are read back when somebody asks for them again.
+    pub(crate) fn forget_claims(&self) {
+        *self.claims.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// Has its lanes claim keys here.
     #[cfg(test)]
     pub(crate) fn set_claims(&self, claims: Arc<Claims>) {

@@ -18,6 +18,13 @@ pub struct ResetRequest {
     /// Only lanes of this partition; None for all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partition: Option<u32>,
+    /// Whether the deployment forgets the keys that it has claimed, so that it handles their records again.
+    /// These are of all its lanes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forget_claims: bool,
+    /// Whether the lanes forget what their module remembers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forget_state: bool,
 }
 
 /// A lane whose cursor was moved by hand.

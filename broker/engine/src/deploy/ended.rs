@@ -8,6 +8,7 @@ use logmill_model::{
 
 use crate::batches::batches;
 use crate::remembered::Remembered;
+use crate::state::LaneState;
 use crate::{Engine, Error};
 
 impl Engine {
@@ -25,13 +26,38 @@ impl Engine {
             if self.parts().views.cursor(LaneId { deployment, source }).is_some() {
                 continue;
             }
-            let deletions: Vec<Record> = state.read().deletions(source).collect();
-            for batch in batches(deletions)? {
-                let appends = vec![Append::new(partition, batch)];
-                let class = CommitClass::Housekeeping;
-                self.parts().commit(Commit { appends, class, ..Commit::default() }).await?;
-            }
+            self.delete_state(partition, source, &state).await?;
             remembered.forget(source);
+        }
+        Ok(())
+    }
+
+    /// Deletes what these lanes of a deployment remember, none of which is at work.
+    pub(super) async fn forget_state(
+        &self,
+        name: &DeploymentName,
+        lanes: &[LaneId],
+    ) -> Result<(), Error> {
+        for LaneId { deployment, source } in lanes {
+            let Some(partition) = PartitionId::state_of(*deployment) else { continue };
+            let remembered = self.remembered(name, *deployment).await?;
+            self.delete_state(partition, *source, &remembered.lane(*source)).await?;
+            remembered.forget(*source);
+        }
+        Ok(())
+    }
+
+    async fn delete_state(
+        &self,
+        partition: PartitionId,
+        source: PartitionId,
+        state: &LaneState,
+    ) -> Result<(), Error> {
+        let deletions: Vec<Record> = state.read().deletions(source).collect();
+        for batch in batches(deletions)? {
+            let appends = vec![Append::new(partition, batch)];
+            let class = CommitClass::Housekeeping;
+            self.parts().commit(Commit { appends, class, ..Commit::default() }).await?;
         }
         Ok(())
     }

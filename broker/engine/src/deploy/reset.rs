@@ -1,7 +1,9 @@
 //! Moving the cursors of a deployment by hand.
 
+use logmill_model::internal::{SegmentsRecord, StartRecord};
 use logmill_model::{
-    CommitClass, DeploymentName, LaneId, MovedLane, Offset, Position, Precondition, ResetRequest,
+    CommitClass, DeploymentName, LaneId, MovedLane, Offset, PartitionId, Position, Precondition,
+    ResetRequest,
 };
 
 use super::to_its_end;
@@ -49,23 +51,47 @@ impl Engine {
     async fn move_lanes(&self, request: &ResetRequest) -> Result<Vec<MovedLane>, Error> {
         let moves = self.plan_moves(request).await?;
         let (mut moved, mut together) = (Vec::new(), Vec::<Move>::new());
+        let lanes: Vec<LaneId> = moves.iter().map(|it| it.lane).collect();
+        if request.forget_state {
+            self.forget_state(&request.name, &lanes).await?;
+        }
+        // With the first that are moved: without it, a lane would find its records claimed.
+        let first = lanes.first().filter(|_| request.forget_claims);
+        let mut claims = first.and_then(|lane| self.past_claims(*lane));
         let mut records = 0;
         for it in moves {
             records += 1 + it.cursor.holes.len();
             if records > HOLES_MAX && !together.is_empty() {
-                self.commit_moves(&together).await?;
+                self.commit_moves(&together, claims.take()).await?;
                 records = 1 + it.cursor.holes.len();
                 together.clear();
             }
             moved.push(it.moved.clone());
             together.push(it);
         }
-        self.commit_moves(&together).await?;
+        self.commit_moves(&together, claims).await?;
+        if request.forget_claims
+            && let Some(deployment) = self.deployments().get(&request.name)
+        {
+            deployment.forget_claims();
+        }
         Ok(moved)
     }
 
-    /// Moves lanes in one commit. What was redriven and is forgotten is an open dead letter again.
-    async fn commit_moves(&self, moves: &[Move]) -> Result<(), Error> {
+    /// What has the claims of a lane's deployment begin behind all that there are. No lane is at work.
+    fn past_claims(&self, lane: LaneId) -> Option<SegmentsRecord> {
+        let partition = PartitionId::claims_of(lane.deployment)?;
+        let offset = self.parts().log.end_offset(partition);
+        Some(SegmentsRecord::Start(partition, Some(StartRecord { offset })))
+    }
+
+    /// Moves lanes in one commit, and what their deployment has claimed where that is to be forgotten. What was
+    /// redriven and is forgotten is an open dead letter again.
+    async fn commit_moves(
+        &self,
+        moves: &[Move],
+        claims: Option<SegmentsRecord>,
+    ) -> Result<(), Error> {
         let plan = || -> Result<_, Error> {
             let letters = moves.iter().flat_map(|it| it.cursor.letters());
             let letters = self.parts().views.letters().reopen(letters)?;
@@ -76,6 +102,7 @@ impl Engine {
                 cursors,
                 preconditions,
                 letters,
+                segments: claims.iter().cloned().collect(),
                 class,
                 ..CatalogChange::default()
             };
@@ -91,7 +118,13 @@ impl Engine {
     }
 
     async fn plan_moves(&self, request: &ResetRequest) -> Result<Vec<Move>, Error> {
-        let ResetRequest { name, to, topic, partition } = request;
+        let ResetRequest { name, to, topic, partition, forget_claims, .. } = request;
+        if *forget_claims && (topic.is_some() || partition.is_some()) {
+            return Err(refused(
+                name,
+                "its claims are of all its lanes; say no topic and no partition",
+            ));
+        }
         let catalog = self.parts().views.catalog();
         let unknown = || Error::UnknownDeployment(name.clone());
         let record = catalog.deployment(name).ok_or_else(unknown)?;

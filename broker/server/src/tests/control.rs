@@ -58,7 +58,14 @@ async fn what_cant_be_done_is_refused_with_its_number_and_changes_nothing() {
         PolicyChange { retention_bytes: Some(Limit::Unlimited), ..PolicyChange::default() };
     let zero = PolicyChange { retention_time_ms: Some(Limit::Of(0)), ..PolicyChange::default() };
     let to = Position::Earliest;
-    let reset = ResetRequest { name: name(), to, topic: None, partition: None };
+    let reset = ResetRequest {
+        name: name(),
+        to,
+        topic: None,
+        partition: None,
+        forget_claims: false,
+        forget_state: false,
+    };
     for (request, code) in [
         (create("a", 1), 13),
         (create("b", 0), 2),

@@ -148,6 +148,8 @@ fn every_request_comes_back() {
             to: Position::Ago(60_000),
             topic: Some(name("t")),
             partition: Some(1),
+            forget_claims: false,
+            forget_state: true,
         }),
         Request::Trace { topic: name("t"), partition: 1, offset: Offset(2) },
         Request::ModuleDelete { name: deployment() },

@@ -9,7 +9,8 @@ use crate::{Failure, Session};
 ///
 /// What it handles again has its outcome again: outputs, dead letters and counts come on top of those
 /// that are there. Records that wait for another attempt are forgotten, and handled anew where the cursor comes
-/// to them. A paused deployment stays paused.
+/// to them. A paused deployment stays paused. What it remembers it keeps, unless told otherwise: records whose
+/// idempotency key it has claimed are duplicates still.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  logmill module reset triage --to earliest --yes\n  \
     logmill module reset triage --to 1200 --topic github.events --partition 3 --yes")]
@@ -25,19 +26,26 @@ pub(crate) struct Args {
     /// Only on this partition; an offset needs it where there are several
     #[arg(long)]
     partition: Option<u32>,
+    /// Forget the keys that were claimed, in all lanes: their records are no duplicates any more
+    #[arg(long)]
+    forget_claims: bool,
+    /// Forget what the module remembers, in the lanes that are moved
+    #[arg(long)]
+    forget_state: bool,
     #[command(flatten)]
     consent: Consent,
 }
 
 impl Args {
     pub(super) async fn run(self, session: &mut Session) -> Result<(), Failure> {
-        let Self { name, to, topic, partition, consent } = self;
+        let Self { name, to, topic, partition, forget_claims, forget_state, consent } = self;
         let what = format!("move cursors of {name} to {to}");
         consent.check(&what)?;
         let admin = session.admin().await?;
         let known = admin.deployment(name.clone()).await?;
         consent.require(&format!("{what}; it is a {}, {}", known.world, known.state.as_str()))?;
-        let moved = admin.reset(ResetRequest { name, to, topic, partition }).await?;
+        let request = ResetRequest { name, to, topic, partition, forget_claims, forget_state };
+        let moved = admin.reset(request).await?;
         for lane in moved {
             session.output.json(&lane)?;
             let (topic, partition, from, to) = (&lane.topic, lane.partition, lane.from, lane.to);
