@@ -129,19 +129,9 @@ impl Catalog {
         self.names.get(&id)
     }
 
-    /// How people call a topic: by its name, also an internal one, or else by its id.
+    /// How people call a topic: by its name, or else by its id.
     pub(crate) fn shown_topic(&self, id: TopicId) -> String {
-        match PartitionId::new(id, 0) {
-            PartitionId::CATALOG => "_catalog".to_owned(),
-            PartitionId::CURSORS => "_cursors".to_owned(),
-            PartitionId::SEGMENTS => "_segments".to_owned(),
-            PartitionId::PRODUCERS => "_producers".to_owned(),
-            PartitionId::LETTERS => "_letters".to_owned(),
-            PartitionId { topic: TopicId::CLAIMS, .. } => "_claims".to_owned(),
-            PartitionId { topic: TopicId::STATE, .. } => "_state".to_owned(),
-            PartitionId { topic: TopicId::DECISIONS, .. } => "_decisions".to_owned(),
-            _ => self.topic_name(id).map_or_else(|| id.to_string(), ToString::to_string),
-        }
+        self.topic_name(id).map_or_else(|| id.to_string(), ToString::to_string)
     }
 
     /// The bytes at which a topic's partitions take no more; None when they always do.

@@ -122,9 +122,20 @@ impl TopicId {
     }
 }
 
+/// Internal topics have a name, those of users a number.
 impl fmt::Display for TopicId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "t{}", self.0)
+        match *self {
+            Self::CATALOG => f.write_str("_catalog"),
+            Self::CURSORS => f.write_str("_cursors"),
+            Self::SEGMENTS => f.write_str("_segments"),
+            Self::PRODUCERS => f.write_str("_producers"),
+            Self::CLAIMS => f.write_str("_claims"),
+            Self::STATE => f.write_str("_state"),
+            Self::LETTERS => f.write_str("_letters"),
+            Self::DECISIONS => f.write_str("_decisions"),
+            Self(number) => write!(f, "t{number}"),
+        }
     }
 }
 
