@@ -172,6 +172,7 @@ pub(crate) fn open_as(
 
 /// What an opening of the log would find. Changes nothing.
 pub(crate) fn judge(storage: &Arc<dyn Storage>) -> Result<Visible, Error> {
+    refuse_half_backup(&**storage)?;
     let Directory { files, headless, segments, blank, .. } = Directory::read(storage)?;
     let plan = Plan::of(files, headless, blank)?;
     let visible = Visible::new(Files::new(Arc::clone(storage), 0));

@@ -90,12 +90,18 @@ impl Target {
 
     /// A log that is no backup is never written over, nor one of another cluster.
     fn check_is_backup(&self, cluster: ClusterId) -> Result<(), Error> {
-        let Some((path, found)) = cluster_of(&self.storage)? else { return Ok(()) };
+        let is_part = is_there(&*self.storage, INCOMPLETE)?;
+        let found = match cluster_of(&self.storage) {
+            // It got as far as a segment or an index.
+            Err(Error::JournalMissing { .. }) if is_part => None,
+            found => found?,
+        };
+        let Some((path, found)) = found else { return Ok(()) };
         if found != cluster {
             let what = format!("it is of cluster {found}, the backup is of cluster {cluster}");
             return Err(Error::foreign(&path, what));
         }
-        if self.has_older || is_there(&*self.storage, INCOMPLETE)? {
+        if self.has_older || is_part {
             Ok(())
         } else {
             Err(Error::foreign(&path, "a broker has used this directory: it is no backup any more"))

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::dump::read_header;
 use super::{is_log_file, own, paths};
+use crate::backup::INCOMPLETE;
 use crate::entry::ENTRY_HEADER_BYTES;
 use crate::file_check::FileCheck;
 use crate::file_header::{FILE_HEADER_BYTES, FileHeader};
@@ -95,6 +96,7 @@ fn refused(error: Error) -> Result<FileReport, Error> {
         Error::Corrupt { path, position, .. } => (path.clone(), *position),
         Error::SegmentMissing { file, .. } => (format!("{SEGMENT_FOLDER}/{file}"), 0),
         Error::JournalMissing { .. } => (FOLDER.to_owned(), 0),
+        Error::IncompleteBackup { .. } => (INCOMPLETE.to_owned(), 0),
         Error::Missing { path, .. }
         | Error::Foreign { path, .. }
         | Error::NewerFormat { path, .. } => (path.clone(), 0),

@@ -144,10 +144,11 @@ impl Directory {
         }
         check_known(&directory.files, &directory.headless)?;
         directory.read_segments(storage)?;
-        // A segment is made of journal files, and by a broker that has one.
-        match directory.segments.first() {
-            Some(segment) if directory.files.is_empty() && directory.headless.is_empty() => {
-                Err(Error::JournalMissing { found: segment.path.clone() })
+        // A segment is made of journal files, an index is of one, and by a broker that has one.
+        let of_journal = directory.segments.iter().map(|it| &it.path);
+        match of_journal.chain(&directory.stray_indexes).next() {
+            Some(found) if directory.files.is_empty() && directory.headless.is_empty() => {
+                Err(Error::JournalMissing { found: found.clone() })
             }
             _ => Ok(directory),
         }
