@@ -19,6 +19,18 @@ pub(crate) fn read_summary(
     header: &FileHeader,
     file: &dyn StorageFile,
 ) -> Option<Summary> {
+    let summary = read_claim(storage, path, header)?;
+    let is_of_file = file.bytes().ok()? == summary.seal.end && has_seal(file, header, &summary)?;
+    is_of_file.then_some(summary)
+}
+
+/// What the index of the file at `path` says that the file had when it was sealed, whatever it has
+/// now.
+pub(crate) fn read_claim(
+    storage: &dyn Storage,
+    path: &str,
+    header: &FileHeader,
+) -> Option<Summary> {
     let index = storage.open(&index_path(path)).ok()?;
     let mut begin = [0; SUMMARY_HEADER_BYTES];
     read_exactly(&*index, &mut begin, 0)?;
@@ -28,9 +40,7 @@ pub(crate) fn read_summary(
     read_exactly(&*index, &mut bytes, 0)?;
     let summary = decode_summary(&bytes)?;
     let is_of_file = summary.index_bytes() == index_bytes
-        && (summary.salt, summary.first) == (header.salt, header.first)
-        && file.bytes().ok()? == summary.seal.end
-        && has_seal(file, header, &summary)?;
+        && (summary.salt, summary.first) == (header.salt, header.first);
     is_of_file.then_some(summary)
 }
 

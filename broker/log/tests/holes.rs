@@ -8,11 +8,11 @@ mod harness;
 use harness::rot::{flip, flip_header, proven_end, reports};
 use harness::survivors::Survivors;
 use harness::{
-    Running, Snapshot, entries_of, is_index, is_journal, mix, restored, seeds, settings, snapshot,
-    without_indexes,
+    Running, Snapshot, entries_of, is_index, is_journal, mix, newest_file, restored, seeds,
+    settings, snapshot, without_indexes,
 };
-use logmill_log::Error;
 use logmill_log::faulty::FaultyStorage;
+use logmill_log::{Cost, Error};
 use logmill_model::Csn;
 
 const COMMITS: u64 = 30;
@@ -110,6 +110,48 @@ fn a_file_that_was_cut_short_loses_what_was_cut() {
         survivors.go_on(&mut running, 3);
         survivors.check(&running, &hit);
     }
+}
+
+/// A copy of a directory that was broken off: the index tells how much of the last file there was.
+#[test]
+fn a_last_file_that_is_shorter_than_its_index_says_has_lost_what_was_cut() {
+    let good = history(|running| running.close().unwrap());
+    let path = newest_file(&good);
+    let (entries, _) = entries_of(&good[&path]);
+    let (at, first) = entries[1];
+    for cut in [at, at + 10, at + 200] {
+        let mut bad = good.clone();
+        bad.get_mut(&path).unwrap().truncate(cut);
+        assert!(reports(&restored(&bad)).iter().any(|it| !it.findings.is_empty()), "{cut}");
+        let hit: Vec<Csn> = csns(&good[&path]).into_iter().filter(|csn| *csn >= first).collect();
+        let mut running = Running::open(&restored(&bad), settings()).unwrap();
+        assert!(running.recovered.unclean);
+        let hole = running.log.corrupt().remove(0);
+        assert_eq!((&hole.path, hole.position), (&path, at as u64));
+        let mut survivors = Survivors::of(COMMITS);
+        survivors.check(&running, &hit);
+        survivors.go_on(&mut running, 3);
+        survivors.check(&running, &hit);
+    }
+    // All commits are there: a seal alone is missed by nobody.
+    let mut bad = good;
+    let seal = entries.last().unwrap().0;
+    bad.get_mut(&path).unwrap().truncate(seal);
+    let running = Running::open(&restored(&bad), settings()).unwrap();
+    assert_eq!(running.log.corrupt(), []);
+    running.check().unwrap();
+}
+
+#[test]
+fn a_directory_without_its_journal_is_told_by_what_is_there() {
+    let mut bad = history(|running| running.close().unwrap());
+    bad.retain(|path, _| !is_journal(path));
+    let storage = restored(&bad);
+    let error = Running::open(&storage, settings()).err().unwrap();
+    assert!(matches!(error, Error::JournalMissing { .. }), "{error}");
+    assert_eq!(snapshot(&storage), bad, "nothing is changed");
+    let findings: Vec<_> = reports(&storage).into_iter().flat_map(|it| it.findings).collect();
+    assert_eq!(findings.iter().map(|it| it.cost).collect::<Vec<_>>(), [Cost::Loss]);
 }
 
 #[test]

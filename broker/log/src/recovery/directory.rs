@@ -85,6 +85,15 @@ impl JournalFile {
     }
 }
 
+impl JournalFile {
+    /// The last commit that the file had when it was sealed, if its index says so. An index is written
+    /// when the seal is durable: so all of those commits were.
+    pub(super) fn sealed_at(&self) -> Option<Csn> {
+        let summary = index_file::read_claim(&*self.storage, &self.path, &self.header)?;
+        Some(summary.seal.newest.csn)
+    }
+}
+
 /// A file whose header is bad in both copies, though there is something behind it. Its salt is lost,
 /// and so is all that is in it.
 pub(super) struct HeadlessFile {

@@ -76,8 +76,11 @@ impl FileRead {
                 Self::summed_up(file, summary, until, before)
             }
             _ => {
-                let durable_before = if until.is_some() { until } else { next()? };
-                Self::scanned(file, until, durable_before, before)
+                let known = match until {
+                    Some(until) => Known::Followed(until),
+                    None => Known::of(file, next()?),
+                };
+                Self::scanned(file, until, known, before)
             }
         }
     }
@@ -125,11 +128,10 @@ impl FileRead {
         })
     }
 
-    /// All commits before `durable_before` were durable.
     fn scanned(
         file: &JournalFile,
         until: Option<Csn>,
-        durable_before: Option<Csn>,
+        known: Known,
         before: Newest,
     ) -> Result<Self, Error> {
         let mut scan = Scan::new(file, before)?;
@@ -145,8 +147,7 @@ impl FileRead {
                 Next::Commit(commit) => commits.newer.push_back(commit),
                 Next::Damaged(commit, lost, what) => {
                     let csn = commit.newest.csn;
-                    let known = known_durable(durable_before, csn);
-                    if look_behind(file, position, csn, known)?.proof.is_none() {
+                    if look_behind(file, position, csn, known.proof_of(csn))?.proof.is_none() {
                         scan.step_back(position, newest);
                         break End::Torn;
                     }
@@ -160,7 +161,7 @@ impl FileRead {
                 Next::Mark(Kind::Seal(reason)) => break End::Sealed(reason),
                 Next::Mark(_) => {}
                 Next::Bad(what) => {
-                    match skip(file, &mut scan, &mut commits, (until, durable_before, what))? {
+                    match skip(file, &mut scan, &mut commits, (until, known, what))? {
                         Skipped::Hole => {}
                         Skipped::Rest => {
                             position = scan.position();
@@ -250,10 +251,42 @@ enum Skipped {
     Torn,
 }
 
-/// Why `csn` must have been durable, when all before `durable_before` were.
-fn known_durable(durable_before: Option<Csn>, csn: Csn) -> Option<&'static str> {
-    // The mark before a file's successor comes right before its first entry.
-    durable_before.filter(|it| csn <= *it).map(|_| "a later file follows")
+/// What is known to have been durable of a file, whatever it has now.
+#[derive(Debug, Clone, Copy)]
+enum Known {
+    Nothing,
+    /// All of it: a later file, or what has replaced its end, begins with this commit.
+    Followed(Csn),
+    /// Its commits up to this one.
+    Sealed(Csn),
+}
+
+impl Known {
+    fn of(file: &JournalFile, next: Option<Csn>) -> Self {
+        match next {
+            Some(next) => Self::Followed(next),
+            None => file.sealed_at().map_or(Self::Nothing, Self::Sealed),
+        }
+    }
+
+    /// Why `csn`, or a mark before it, must have been durable, if that is known.
+    fn proof_of(self, csn: Csn) -> Option<&'static str> {
+        match self {
+            // The mark before a file's successor comes right before its first entry.
+            Self::Followed(next) => (csn <= next).then_some("a later file follows"),
+            Self::Sealed(last) => (csn <= last).then_some("its index was written with it"),
+            Self::Nothing => None,
+        }
+    }
+
+    /// The file's last commit, when `newest` is the last one that is there.
+    fn last(self, newest: Csn) -> Csn {
+        match self {
+            Self::Followed(next) => Csn(next.0.saturating_sub(1)),
+            Self::Sealed(last) => last,
+            Self::Nothing => newest,
+        }
+    }
 }
 
 /// Goes on behind a bad place, if what was there had been durable.
@@ -261,12 +294,11 @@ fn skip(
     file: &JournalFile,
     scan: &mut Scan<'_>,
     commits: &mut Commits,
-    (until, durable_before, what): (Option<Csn>, Option<Csn>, String),
+    (until, known, what): (Option<Csn>, Known, String),
 ) -> Result<Skipped, Error> {
     let (position, newest) = (scan.position(), scan.newest());
     let expected = newest.csn.next();
-    let known = known_durable(durable_before, expected);
-    let Behind { proof, next } = look_behind(file, position, expected, known)?;
+    let Behind { proof, next } = look_behind(file, position, expected, known.proof_of(expected))?;
     let Some(proof) = proof else { return Ok(Skipped::Torn) };
     commits.prove(newest.csn).map_err(|what| scan.corrupt(what))?;
     let what = format!("entry {expected} should be here: {what}, and {proof}");
@@ -280,8 +312,7 @@ fn skip(
         }
         None => {
             let bytes = scan.rest()?;
-            let last = durable_before.map_or(newest.csn, |it| Csn(it.0.saturating_sub(1)));
-            scan.give_up(last, bytes);
+            scan.give_up(known.last(newest.csn), bytes);
             (bytes, Skipped::Rest)
         }
     };

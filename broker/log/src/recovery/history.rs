@@ -131,7 +131,11 @@ impl History {
                 self.skip(hole, visible);
                 self.lost_tail = true;
             }
-            End::Sealed(_) | End::Lost => self.add_file(&file, &mut read, visible)?,
+            End::Sealed(_) => self.add_file(&file, &mut read, visible)?,
+            End::Lost => {
+                self.add_file(&file, &mut read, visible)?;
+                self.lost_tail |= is_last;
+            }
             End::Torn => {
                 if rest.first_with_entries()?.is_some() {
                     let what = "what follows it was written after it, and it is not sealed";
