@@ -288,6 +288,45 @@ fn findings(storage: &FaultyStorage) -> Vec<Finding> {
     rot::reports(storage).into_iter().flat_map(|report| report.findings).collect()
 }
 
+/// Flips a bit where nothing was written yet, in the file being written or in one made ahead.
+fn flip_what_is_empty(storage: &FaultyStorage, seed: u64) -> bool {
+    let files = snapshot(storage);
+    let newest = newest_file(&files);
+    let of_kind: Vec<_> =
+        files.iter().filter(|it| kind(it.0) == "ahead" || *it.0 == newest).collect();
+    let (path, bytes) = of_kind[usize::try_from(mix(seed, 1)).unwrap() % of_kind.len()];
+    let written = if *path == newest { entries_of(bytes).1 } else { 0 };
+    if written >= bytes.len() {
+        return false;
+    }
+    let at = written + usize::try_from(mix(seed, 2)).unwrap() % (bytes.len() - written);
+    let mut bytes = bytes.clone();
+    bytes[at] ^= 1 << (mix(seed, 3) % 8);
+    storage.set_contents(path, &bytes);
+    true
+}
+
+/// Space is allocated before it is used, and rots until then.
+#[test]
+fn what_rots_before_it_is_written_costs_nothing() {
+    for seed in seeds(20) {
+        let storage = FaultyStorage::new();
+        let mut broker = open(&storage, History::default()).unwrap();
+        let mut flips = 0;
+        for n in 0..40 {
+            flips += u64::from(flip_what_is_empty(&storage, mix(seed, n)));
+            broker.append_value(partition(u32::try_from(n % 3).unwrap()), 900).unwrap();
+        }
+        assert!(flips > 10, "{flips} flips");
+        broker.check().unwrap();
+        let history = if seed.is_multiple_of(2) { broker.stop() } else { broker.close() };
+        storage.power_cut(seed);
+        let broker = open(&storage, history).unwrap();
+        broker.check().unwrap();
+        assert_eq!(broker.log.corrupt(), [], "{seed}");
+    }
+}
+
 #[test]
 fn a_flipped_bit_costs_at_most_the_entry_that_it_hits() {
     let mut directory = directory(0);
