@@ -104,6 +104,29 @@ fn a_snapshot_of_another_history_of_the_same_length_is_not_believed() {
     assert!(state.contains("revision: 3,") && !state.contains("revision: 2,"), "{state}");
 }
 
+/// Each bit of what the snapshot says first, and some of the others; and one that was being written
+/// when the broker was killed.
+#[test]
+fn a_flipped_bit_in_a_snapshot_costs_nothing_but_time() {
+    let storage = log_of([topic(16, true)].into_iter().chain((1..4).map(cursors)));
+    keep_snapshot(&storage);
+    let expected = without_snapshot(&storage);
+    let good = storage.contents("views/state").unwrap();
+    let bits = good.len() * 8;
+    for bit in (0..80 * 8).chain((80 * 8..bits).step_by(bits / 300)) {
+        let copy = copy_of(&storage);
+        let mut bad = good.clone();
+        bad[bit / 8] ^= 1 << (bit % 8);
+        copy.set_contents("views/state", &bad);
+        copy.set_contents("views/state.new", &bad[..bit / 8]);
+        let (state, read_bytes) = state(&copy);
+        assert_eq!(state, expected, "bit {bit}");
+        assert!(read_bytes > 0, "bit {bit}: it was believed");
+        keep_snapshot(&copy);
+        assert_eq!(self::state(&copy), (state, 0), "bit {bit}: there is no new one");
+    }
+}
+
 #[test]
 fn a_snapshot_that_was_torn_or_finds_the_disk_full_costs_nothing_but_time() {
     let storage = log_of([topic(16, true), cursors(1)]);
