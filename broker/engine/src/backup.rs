@@ -113,8 +113,12 @@ impl Engine {
 
 /// A directory that is empty, or is a backup or a part of one: nothing else is touched.
 fn open_directory(to: &Path) -> Result<DiskStorage, Error> {
-    let failed =
-        |source| Error::Io { what: format!("can't use {} for a backup", to.display()), source };
+    let failed = |source: io::Error| {
+        Error::Backup(format!(
+            "can't use {}: {source}; choose a directory that the broker may write to",
+            to.display()
+        ))
+    };
     if !to.is_absolute() {
         return Err(Error::Backup(format!(
             "{} is not an absolute path of the broker's machine",

@@ -25,6 +25,19 @@ impl LaneCursor {
         Self { record, holes: BTreeMap::new() }
     }
 
+    /// That of a lane of which no cursor is left: all that were written are lost.
+    fn unknown(holes: BTreeMap<Offset, HoleRecord>) -> Self {
+        let (failed, counts) = (None, Counts::default());
+        let record =
+            CursorRecord { generation: 0, revision: 0, next: Offset::ZERO, failed, counts };
+        Self { record, holes }
+    }
+
+    /// Whether nobody knows where the lane stood: somebody must say where it goes on.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.record.generation == 0
+    }
+
     /// The first offset of the source that is still needed: what is redriven is not read from there.
     pub(crate) fn floor(&self) -> Offset {
         let mut in_source = self.holes.iter().filter(|(_, hole)| hole.place.is_none());
@@ -137,6 +150,16 @@ impl Cursors {
         }
     }
 
+    /// Takes in a lane that there is; returns whether it has no cursor.
+    pub(crate) fn expect(&mut self, lane: LaneId) -> bool {
+        if self.by_lane.contains_key(&lane) {
+            return false;
+        }
+        let holes = self.orphans.remove(&lane).unwrap_or_default();
+        self.by_lane.insert(lane, LaneCursor::unknown(holes));
+        true
+    }
+
     /// The holes of lanes that have ended, and what deletes each.
     pub(crate) fn orphans(&self) -> impl Iterator<Item = (CursorsRecord, &HoleRecord)> + '_ {
         self.orphans.iter().flat_map(|(lane, holes)| {
@@ -156,8 +179,9 @@ impl Cursors {
     /// The newest record of each key: what `_cursors` is when it is compacted.
     pub(crate) fn records(&self) -> impl Iterator<Item = CursorsRecord> + '_ {
         let lanes = self.by_lane.iter().flat_map(|(lane, cursor)| {
-            let record = CursorsRecord::Cursor(*lane, Some(cursor.record.clone()));
-            [record].into_iter().chain(records_of(*lane, &cursor.holes))
+            let known = (!cursor.is_unknown()).then(|| cursor.record.clone());
+            let record = known.map(|record| CursorsRecord::Cursor(*lane, Some(record)));
+            record.into_iter().chain(records_of(*lane, &cursor.holes))
         });
         let orphans = self.orphans.iter().flat_map(|(lane, holes)| records_of(*lane, holes));
         lanes.chain(orphans)

@@ -258,10 +258,14 @@ impl Deployments {
             let context = context(shared, settings, guest, from, clock);
             let status = Arc::<Mutex<LaneStatus>>::default();
             lanes.statuses.insert(id, Arc::clone(&status));
-            if let Some(why) = self.parts.suspects.lane(id) {
+            let suspect = self.parts.suspects.lane(id).map(str::to_owned);
+            let unknown = || {
+                cursor.is_unknown().then(|| is_unknown(&deployment.name, topic, id.source.index))
+            };
+            if let Some(why) = suspect.or_else(unknown) {
                 tracing::error!(deployment = %deployment.name, %topic, partition = id.source.index, why, "the lane stands still");
                 let mut status = status.lock().unwrap_or_else(PoisonError::into_inner);
-                *status = LaneStatus::corrupt(why.to_owned(), None);
+                *status = LaneStatus::corrupt(why, None);
                 continue;
             }
             let (parts, (mail, opened)) = (Arc::clone(&self.parts), mpsc::channel(LANE_MAIL_MAX));
@@ -341,6 +345,13 @@ impl Deployments {
         }
         Ok(routers)
     }
+}
+
+/// Why a lane stands whose cursor was lost, and that was accepted, for a person.
+fn is_unknown(name: &DeploymentName, topic: &TopicName, partition: u32) -> String {
+    format!(
+        "corrupt: its cursor is lost, and no older one is known; `logmill module reset {name} --topic {topic} --partition {partition} --to POSITION` says where it goes on"
+    )
 }
 
 fn context(

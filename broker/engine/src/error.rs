@@ -2,6 +2,8 @@
 
 use logmill_model::{DeploymentName, FailureReason, Offset, PartitionId, Refusal, TopicName};
 
+use crate::CorruptRange;
+
 /// Why the engine did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -157,6 +159,9 @@ pub enum Error {
     /// The disk has no room. Nothing happened; the broker takes work again when there is space.
     #[error("{}", Refusal::DiskFull)]
     DiskFull,
+    /// What was asked for is lost.
+    #[error("{0}; read on from {to}, or restore from a backup", to = .0.to)]
+    CorruptRange(CorruptRange),
     /// What was asked for is damaged on disk.
     #[error(transparent)]
     Corrupt(logmill_log::Error),

@@ -104,7 +104,7 @@ impl Remembered {
 fn fold(log: &Log, partition: PartitionId) -> Result<States, Error> {
     let (mut states, mut lost) = (States::new(), LostRecords::default());
     let from = (partition, log.start_offset(partition));
-    replay::read(log, from, &mut lost, &mut |stored| {
+    replay::read(log, from, &mut lost, &mut |stored, _| {
         let unreadable = |source| Error::UnreadableState {
             partition,
             offset: stored.envelope.base_offset,

@@ -1,13 +1,14 @@
 //! Rebuilding the engine's state when the log is opened: a fold over the internal topics, read from
 //! their starts, a chunk at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use logmill_log::storage::Storage;
 use logmill_log::{Log, Opened, Recovered, Settings, StoredBatch};
+use logmill_model::internal::CursorsRecord;
 use logmill_model::limits::BATCH_BYTES_MAX;
-use logmill_model::{LaneId, Offset, PartitionId, RecordBatch, Timestamp};
+use logmill_model::{LaneId, Offset, Order, PartitionId, RecordBatch, Timestamp, World};
 
 use crate::catalog::Catalog;
 use crate::cursors::Cursors;
@@ -16,7 +17,7 @@ use crate::limits::REPLAY_BYTES_MAX;
 use crate::sequencer::{Changes, Judge};
 use crate::snapshot::{self, PartitionSnapshot};
 use crate::suspects::{LostRecords, Suspects};
-use crate::{Error, fingerprints};
+use crate::{CorruptRange, Error, fingerprints};
 
 /// What the internal topics say, gathered from the log.
 #[derive(Default)]
@@ -35,6 +36,8 @@ pub(crate) struct Replayed {
     pub(crate) suspects: Suspects,
     /// Where the newest record of each lane lies in `_cursors`.
     cursor_offsets: BTreeMap<LaneId, Offset>,
+    /// Lanes of which a record may be lost, though later ones are there.
+    doubtful: BTreeSet<LaneId>,
 }
 
 /// Opens the log and gathers all state from it. Blocks while the log is read.
@@ -54,9 +57,9 @@ pub(crate) fn replay(
             Some(at) => replayed.restore(snapshots.swap_remove(at))?,
             None => log.start_offset(partition),
         };
-        read(log, (partition, next), &mut lost, &mut |stored| {
+        read(log, (partition, next), &mut lost, &mut |stored, lost| {
             replayed.read_bytes += stored.bytes() as u64;
-            replayed.take(partition, stored.envelope.base_offset, &stored.batch)
+            replayed.take((partition, stored.envelope.base_offset), &stored.batch, lost)
         })?;
     }
     replayed.take_envelopes(log, &lost)?;
@@ -70,19 +73,20 @@ pub(crate) fn read(
     log: &Log,
     (partition, mut next): (PartitionId, Offset),
     lost: &mut LostRecords,
-    take: &mut dyn FnMut(&StoredBatch) -> Result<(), Error>,
+    take: &mut dyn FnMut(&StoredBatch, &LostRecords) -> Result<(), Error>,
 ) -> Result<(), Error> {
     loop {
         let batches = match log.read(partition, next, REPLAY_BYTES_MAX) {
             Ok(batches) => batches,
-            Err(error @ logmill_log::Error::CorruptRange { to, .. }) => {
-                lost.add(partition, to, &error);
-                next = to;
+            Err(error) => {
+                // Those of users' topics are told to who reads them.
+                let range = CorruptRange::of(error, |topic| topic.to_string())?;
+                lost.add(partition, &range);
+                next = range.to;
                 continue;
             }
-            Err(error) => return Err(error.into()),
         };
-        batches.iter().try_for_each(&mut *take)?;
+        batches.iter().try_for_each(|stored| take(stored, lost))?;
         let end = batches.last().map(|last| last.envelope.end_offset());
         match end.unwrap_or_else(|| log.after_accepted(partition, next)) {
             after if after > next => next = after,
@@ -106,15 +110,17 @@ impl Replayed {
     /// Takes in what a partition held up to the offset that is returned.
     fn restore(&mut self, snapshot: PartitionSnapshot) -> Result<Offset, Error> {
         let PartitionSnapshot { partition, next, batches, .. } = snapshot;
-        batches.iter().try_for_each(|batch| self.take(partition, next, batch))?;
+        let none = LostRecords::default();
+        batches.iter().try_for_each(|batch| self.take((partition, next), batch, &none))?;
         Ok(next)
     }
 
+    /// Takes in a batch; `lost` is what can't be read before it.
     fn take(
         &mut self,
-        partition: PartitionId,
-        offset: Offset,
+        (partition, offset): (PartitionId, Offset),
         batch: &RecordBatch,
+        lost: &LostRecords,
     ) -> Result<(), Error> {
         let changes = changes_of(partition, offset, batch)?;
         self.judge.apply(&changes);
@@ -123,6 +129,9 @@ impl Replayed {
             self.catalog.apply(record);
         }
         for record in &changes.cursors {
+            if self.follows_a_loss(record, lost) {
+                self.doubtful.insert(record.lane());
+            }
             self.cursor_offsets.insert(record.lane(), offset);
             self.cursors.apply(record);
         }
@@ -131,6 +140,35 @@ impl Replayed {
             self.judge.producers().restore(record);
         }
         Ok(())
+    }
+
+    /// Whether records of the lane may lie in a loss between its last one and this cursor.
+    fn follows_a_loss(&self, record: &CursorsRecord, lost: &LostRecords) -> bool {
+        let CursorsRecord::Cursor(lane, Some(cursor)) = record else { return false };
+        let end = lost.end(PartitionId::CURSORS);
+        let last = self.cursor_offsets.get(lane);
+        let known = self.cursors.by_lane.get(lane).map_or(0, |it| it.record.revision);
+        end > Offset::ZERO && last.is_none_or(|at| *at < end) && cursor.revision != known + 1
+    }
+
+    /// The lanes that can't go on as they are: those that may have left something behind in what is
+    /// lost, and those of which no cursor is there. That which orders by partition leaves nothing
+    /// behind but in its cursor.
+    fn lanes_in_doubt(&mut self) -> BTreeSet<LaneId> {
+        let mut doubtful = BTreeSet::new();
+        for (name, record) in self.catalog.deployments() {
+            let version = self.catalog.active_version(name);
+            let Some(version) = version.filter(|it| it.settings.world == World::Consumer) else {
+                continue;
+            };
+            for lane in self.catalog.lanes(record.id, &version.settings.on) {
+                let is_by_key = version.settings.order == Order::Key;
+                if self.cursors.expect(lane) || (is_by_key && self.doubtful.contains(&lane)) {
+                    doubtful.insert(lane);
+                }
+            }
+        }
+        doubtful
     }
 
     /// Takes in what the entries after the last checkpoint say of producers. Where any of that may be
@@ -161,7 +199,7 @@ impl Replayed {
             for partition in topic.partition_ids() {
                 let from = log.offset_at(partition, now.minus_ms(window_ms))?;
                 let mut lost = LostRecords::default();
-                read(log, (partition, from), &mut lost, &mut |stored| {
+                read(log, (partition, from), &mut lost, &mut |stored, _| {
                     let (time, base) = (stored.envelope.append_ts, stored.envelope.base_offset);
                     // One that nobody can read has no keys that anybody knows.
                     let Ok(records) = stored.batch.decompressed(BATCH_BYTES_MAX) else {
@@ -191,7 +229,8 @@ impl Replayed {
             log.trim(partition, start);
         }
         self.judge.settle_producers();
-        self.suspects = lost.suspects(&self.cursor_offsets);
+        let doubtful = self.lanes_in_doubt();
+        self.suspects = lost.suspects(&self.cursor_offsets, doubtful);
         self.judge.go_on_after(recovered.last_csn, recovered.last_time);
         for (partition, _, end) in log.partitions() {
             if !self.judge.set_end(partition, end) {

@@ -36,7 +36,10 @@ const NEW_FILE: &str = "views/state.new";
 const BYTES_MAX: u64 = 1 << 30;
 
 /// Refuses a directory that has a snapshot and no journal: half of it was copied.
-pub(crate) fn require_journal(storage: &dyn Storage) -> Result<(), Error> {
+///
+/// # Errors
+/// [`Error::Log`].
+pub fn require_journal(storage: &dyn Storage) -> Result<(), Error> {
     match storage.open(FILE) {
         Ok(_) => Ok(logmill_log::require_journal(storage, FILE)?),
         // What is wrong with it matters to nobody.

@@ -9,6 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use logmill_model::{LaneId, Offset, PartitionId};
 
+use crate::CorruptRange;
+use crate::corrupt::ADVICE;
+
 /// Who stands still, and why.
 #[derive(Debug, Default)]
 pub(crate) struct Suspects {
@@ -16,6 +19,7 @@ pub(crate) struct Suspects {
     lanes: BTreeSet<LaneId>,
     why_lanes: String,
     letters: Option<String>,
+    are_records_lost: bool,
 }
 
 /// Where internal topics can't be read.
@@ -26,9 +30,10 @@ pub(crate) struct LostRecords {
 }
 
 impl LostRecords {
-    /// What lies before `to` could not be read.
-    pub(crate) fn add(&mut self, partition: PartitionId, to: Offset, why: &logmill_log::Error) {
-        let first = || (format!("corrupt: {why}; {ADVICE}"), to);
+    /// What lies before the end of `lost` could not be read.
+    pub(crate) fn add(&mut self, partition: PartitionId, lost: &CorruptRange) {
+        let to = lost.to;
+        let first = || (format!("corrupt: {lost}; {ADVICE}"), to);
         let (_, end) = self.by_topic.entry(partition).or_insert_with(first);
         *end = to.max(*end);
     }
@@ -43,21 +48,32 @@ impl LostRecords {
         self.by_topic.get(&partition).map(|(why, _)| why.as_str())
     }
 
-    /// Who stands still for it; `cursors` says where the newest record of each lane lies.
-    pub(crate) fn suspects(mut self, cursors: &BTreeMap<LaneId, Offset>) -> Suspects {
+    /// Where the last loss of this topic ends.
+    pub(crate) fn end(&self, partition: PartitionId) -> Offset {
+        self.by_topic.get(&partition).map_or(Offset::ZERO, |(_, end)| *end)
+    }
+
+    /// Who stands still for it; `cursors` says where the newest record of each lane lies. `doubtful`
+    /// are lanes that do, wherever that is, when any cursor is lost.
+    pub(crate) fn suspects(
+        mut self,
+        cursors: &BTreeMap<LaneId, Offset>,
+        doubtful: BTreeSet<LaneId>,
+    ) -> Suspects {
         let lost_cursors = self.by_topic.remove(&PartitionId::CURSORS);
         let everything = self.by_topic.remove(&PartitionId::CATALOG).map(|(why, _)| why);
         let letters = self.by_topic.remove(&PartitionId::LETTERS).map(|(why, _)| why);
-        let (why_lanes, end) = lost_cursors.unwrap_or_default();
+        let are_records_lost = lost_cursors.is_some() || everything.is_some() || letters.is_some();
+        let (why, end) = lost_cursors.unwrap_or_default();
+        let why_lanes = format!(
+            "{why}; the lane then goes on from its last known cursor, and handles again what came after"
+        );
         let is_before = |(_, at): &(&LaneId, &Offset)| **at < end;
-        let lanes = cursors.iter().filter(is_before).map(|(lane, _)| *lane).collect();
-        Suspects { everything, lanes, why_lanes, letters }
+        let mut lanes = if end > Offset::ZERO { doubtful } else { BTreeSet::new() };
+        lanes.extend(cursors.iter().filter(is_before).map(|(lane, _)| *lane));
+        Suspects { everything, lanes, why_lanes, letters, are_records_lost }
     }
 }
-
-/// What a person can do.
-const ADVICE: &str =
-    "stop the broker and run `logmill inspect repair --accept-loss` on its data directory";
 
 impl Suspects {
     /// Why nothing that is deployed may run, and the catalog may not change.
@@ -68,6 +84,11 @@ impl Suspects {
     /// Why no dead letter may be redriven, edited or purged: it may have been before.
     pub(crate) fn letters(&self) -> Option<&str> {
         self.letters.as_deref()
+    }
+
+    /// Whether the catalog and the cursors may not be all that they were.
+    pub(crate) fn are_records_lost(&self) -> bool {
+        self.are_records_lost
     }
 
     /// Why a lane may not run.
@@ -87,38 +108,45 @@ mod tests {
     }
 
     fn lost(partition: PartitionId, to: u64) -> LostRecords {
-        let why = logmill_log::Error::CorruptRange {
-            partition,
+        let range = CorruptRange {
+            topic: partition.topic.to_string(),
+            partition: partition.index,
             from: Offset(3),
             to: Offset(to),
             path: "journal/a.journal".to_owned(),
             position: 4096,
         };
         let mut lost = LostRecords::default();
-        lost.add(partition, Offset(to), &why);
+        lost.add(partition, &range);
         lost
     }
 
     #[test]
     fn only_lanes_with_a_cursor_behind_the_loss_go_on() {
         let cursors = BTreeMap::from([(lane(0), Offset(4)), (lane(1), Offset(5))]);
-        let suspects = lost(PartitionId::CURSORS, 5).suspects(&cursors);
-        assert!(suspects.lane(lane(0)).unwrap().starts_with("corrupt: "));
+        let doubtful = BTreeSet::from([lane(2)]);
+        let suspects = lost(PartitionId::CURSORS, 5).suspects(&cursors, doubtful.clone());
+        for stands in [0, 2] {
+            assert!(suspects.lane(lane(stands)).unwrap().starts_with("corrupt: _cursors/0 is"));
+        }
         assert_eq!((suspects.lane(lane(1)), suspects.everything()), (None, None));
+        assert!(suspects.are_records_lost());
+        let suspects = LostRecords::default().suspects(&cursors, doubtful);
+        assert_eq!((suspects.lane(lane(2)), suspects.are_records_lost()), (None, false));
     }
 
     #[test]
     fn a_loss_in_the_catalog_stops_everything_that_is_deployed() {
-        let suspects = lost(PartitionId::CATALOG, 5).suspects(&BTreeMap::new());
+        let suspects = lost(PartitionId::CATALOG, 5).suspects(&BTreeMap::new(), BTreeSet::new());
         let why = suspects.everything().unwrap();
         assert!(why.contains("journal/a.journal") && why.contains("repair"), "{why}");
-        let suspects = lost(PartitionId::SEGMENTS, 5).suspects(&BTreeMap::new());
+        let suspects = lost(PartitionId::SEGMENTS, 5).suspects(&BTreeMap::new(), BTreeSet::new());
         assert_eq!((suspects.everything(), suspects.letters()), (None, None));
     }
 
     #[test]
     fn a_loss_in_the_letters_keeps_them_as_they_are_and_stops_nothing() {
-        let suspects = lost(PartitionId::LETTERS, 5).suspects(&BTreeMap::new());
+        let suspects = lost(PartitionId::LETTERS, 5).suspects(&BTreeMap::new(), BTreeSet::new());
         assert!(suspects.letters().unwrap().contains("repair"));
         assert_eq!(suspects.everything(), None);
     }

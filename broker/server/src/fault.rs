@@ -33,9 +33,11 @@ pub(crate) fn of_engine(error: &EngineError) -> Fault {
         EngineError::FilterNotReady { .. } => ErrorCode::FilterNotReady,
         EngineError::Refused(refusal) => of_refusal(refusal),
         EngineError::DiskFull => ErrorCode::DiskFull,
-        EngineError::Corrupt(_) | EngineError::StandsStill(_) => ErrorCode::Corrupt,
+        EngineError::CorruptRange(_)
+        | EngineError::Corrupt(_)
+        | EngineError::Unreadable { .. }
+        | EngineError::StandsStill(_) => ErrorCode::Corrupt,
         EngineError::Unknown => ErrorCode::Unknown,
-        EngineError::Unreadable { .. } => ErrorCode::Corrupt,
         EngineError::ShuttingDown => ErrorCode::ShuttingDown,
         EngineError::Log(_)
         | EngineError::UnreadableState { .. }

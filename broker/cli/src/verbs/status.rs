@@ -67,13 +67,11 @@ fn show(output: &mut Output, report: &Report<'_>) -> Result<(), Failure> {
             time::shown(jump.believed)
         ))?;
     }
-    for CorruptPlace { file, position, what, lost, .. } in &status.corrupt {
-        output.text(format_args!("corrupt: {file} at byte {position}: {what}"))?;
-        for CorruptOffsets { topic, partition, from, to } in lost {
-            output.text(format_args!(
-                "  lost: {topic}/{partition} from offset {from} to before {to}"
-            ))?;
-        }
+    status.corrupt.iter().try_for_each(|place| show_corrupt(output, place))?;
+    if !status.corrupt.is_empty() {
+        output.text(
+            "  to get it back, restore from a backup; to go on without it, stop the broker and run `logmill inspect repair --accept-loss` on its data directory",
+        )?;
     }
     for deployment in status.deployments.iter().filter(|it| stands_still(it)) {
         let reason = deployment.reason.as_deref().unwrap_or("no reason given");
@@ -103,6 +101,14 @@ fn show(output: &mut Output, report: &Report<'_>) -> Result<(), Failure> {
     }
     output.text("")?;
     output.table(&ls::HEAD, status.deployments.iter().map(ls::row).collect())
+}
+
+fn show_corrupt(output: &mut Output, place: &CorruptPlace) -> Result<(), Failure> {
+    let CorruptPlace { file, position, what, lost, .. } = place;
+    output.text(format_args!("corrupt: {file} at byte {position}: {what}"))?;
+    lost.iter().try_for_each(|CorruptOffsets { topic, partition, from, to }| {
+        output.text(format_args!("  lost: {topic}/{partition} from offset {from} to before {to}"))
+    })
 }
 
 fn stands_still(deployment: &DeploymentDescription) -> bool {

@@ -23,7 +23,7 @@ pub(super) fn durable(
     let since = now.minus_ms(window_ms);
     let from = log.offset_at(partition, since)?;
     let (mut table, mut lost) = (Table::new(window_ms, since, from), LostRecords::default());
-    replay::read(log, (partition, from), &mut lost, &mut |stored| {
+    replay::read(log, (partition, from), &mut lost, &mut |stored, _| {
         let (base, time) = (stored.envelope.base_offset, stored.envelope.append_ts);
         table.go_on_at(base);
         each(stored, |delta, key, _| {

@@ -17,7 +17,7 @@ impl Parts {
     /// its newest one proves nothing.
     pub(crate) fn lost(&self, lane: LaneId, cursor: &LaneCursor) -> Option<LostOffsets> {
         let (from, to) = (cursor.floor(), self.log.start_offset(lane.source));
-        let is_lost = from < to && self.suspects.lane(lane).is_none();
+        let is_lost = from < to && self.suspects.lane(lane).is_none() && !cursor.is_unknown();
         is_lost.then_some(LostOffsets { from, to })
     }
 }

@@ -8,8 +8,9 @@ use logmill_model::internal::RecordPlace;
 use logmill_model::{LostOffsets, Offset, PartitionId};
 
 use super::{Lane, Next};
-use crate::Error;
+use crate::corrupt::ADVICE;
 use crate::limits::READ_BYTES_MAX;
+use crate::{CorruptRange, Error};
 
 /// What was read for a run.
 #[derive(Default)]
@@ -118,7 +119,7 @@ impl Lane {
     ) -> Result<Vec<StoredBatch>, Next> {
         match self.parts.read(self.id.source, offset, bytes_max).await {
             Ok(batches) => Ok(batches),
-            Err(Error::Corrupt(error)) => Err(corrupt(&error, offset)),
+            Err(Error::CorruptRange(range)) => Err(corrupt(&range, offset)),
             // The next step finds it lost.
             Err(Error::OffsetOutOfRange { .. }) => Err(Next::Go),
             Err(error) => Err(Next::Wait(error.to_string())),
@@ -137,10 +138,7 @@ impl Lane {
     }
 }
 
-fn corrupt(error: &logmill_log::Error, next: Offset) -> Next {
-    let to = match error {
-        logmill_log::Error::CorruptRange { to, .. } => *to,
-        _ => next.next(),
-    };
-    Next::Corrupt(format!("corrupt: {error}"), LostOffsets { from: next, to })
+fn corrupt(range: &CorruptRange, from: Offset) -> Next {
+    let why = format!("corrupt: {range}; {ADVICE}: the lane goes on behind it");
+    Next::Corrupt(why, LostOffsets { from, to: range.to })
 }

@@ -112,6 +112,32 @@ fn an_internal_record_that_cannot_be_read_stops_the_start_and_is_named() {
     }
 }
 
+/// The second record of one lane is lost, and what it left behind then; of the other one, none is.
+#[test]
+fn a_lane_of_which_a_record_between_others_is_lost_is_told_from_one_of_which_none_is() {
+    let lane = |n| LaneId { deployment: DeploymentId(n), source: PartitionId::new(TopicId(16), 0) };
+    let cursors = |records: &[Record]| to(PartitionId::CURSORS, records);
+    let commits = [
+        cursors(&[cursor(lane(7), 1), cursor(lane(8), 1)]),
+        cursors(&[cursor(lane(7), 2)]),
+        cursors(&[cursor(lane(8), 2)]),
+        cursors(&[cursor(lane(7), 3), cursor(lane(9), 1)]),
+        cursors(&[cursor(lane(7), 4), cursor(lane(8), 3)]),
+    ];
+    let storage = log_of(commits);
+    let path = storage.paths().into_iter().find(|path| path.ends_with(".journal")).unwrap();
+    let mut bytes = storage.contents(&path).unwrap();
+    let entries: Vec<usize> =
+        bytes.windows(5).enumerate().filter(|it| it.1 == b"LMEN\x01").map(|it| it.0).collect();
+    // Behind the mark of the start.
+    bytes[entries[2] + 30] ^= 1;
+    storage.set_contents(&path, &bytes);
+    let (_opened, replayed) = replay(Arc::new(storage), settings()).unwrap();
+    assert_eq!(replayed.cursors.by_lane[&lane(7)].record.revision, 4);
+    assert_eq!(replayed.doubtful, BTreeSet::from([lane(7)]));
+    assert!(replayed.suspects.are_records_lost());
+}
+
 #[test]
 fn what_the_log_says_is_out_of_range_is_so_for_the_engine() {
     let (asked, start, end) = (Offset(1), Offset(2), Offset(3));

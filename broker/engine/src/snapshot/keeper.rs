@@ -52,6 +52,10 @@ impl Keeper {
     }
 
     fn keep_now(&self) -> bool {
+        // The next start must find again what is lost: a snapshot would lead it around that.
+        if self.parts.suspects.are_records_lost() {
+            return false;
+        }
         let snapshot = match capture(&self.parts.views, &self.parts.log, self.cluster) {
             Ok(Some(snapshot)) => snapshot,
             Ok(None) => return false,
