@@ -15,11 +15,16 @@ use crate::Error;
 use crate::file_name::{FOLDER, SEGMENT_FOLDER, SEGMENT_SUFFIX, SUFFIX};
 use crate::storage::{Storage, StorageLock};
 
-fn own(storage: &dyn Storage) -> Result<Box<dyn StorageLock>, Error> {
-    storage.lock().map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock => Error::Locked { place: storage.place() },
-        _ => Error::io("take the lock of", &storage.place(), error),
-    })
+/// Keeps brokers out; where nobody can write, there is nobody to be kept out.
+fn own(storage: &dyn Storage) -> Result<Option<Box<dyn StorageLock>>, Error> {
+    match storage.lock() {
+        Ok(lock) => Ok(Some(lock)),
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(Error::Locked { place: storage.place() })
+        }
+        Err(error) => Err(Error::io("take the lock of", &storage.place(), error)),
+    }
 }
 
 /// The paths of all files of the log, in order.

@@ -5,6 +5,7 @@ mod repair;
 mod verify;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -37,20 +38,41 @@ impl Verb {
     }
 }
 
+/// The directory, to look into.
 fn open(dir: &Path) -> Result<Arc<dyn Storage>, Failure> {
-    let storage = DiskStorage::open(dir)
-        .with_context(|| format!("can't open data directory {}", dir.display()))?;
+    checked(dir, DiskStorage::read_only(dir))
+}
+
+/// The directory, to change.
+fn open_writable(dir: &Path) -> Result<Arc<dyn Storage>, Failure> {
+    checked(dir, DiskStorage::open(dir))
+}
+
+fn checked(dir: &Path, opened: io::Result<DiskStorage>) -> Result<Arc<dyn Storage>, Failure> {
+    let storage = opened.with_context(|| format!("can't open data directory {}", dir.display()))?;
     let journal = dir.join("journal");
-    if !journal.is_dir() {
-        return Err(
-            anyhow::anyhow!("{} is no data directory: it has no journal", dir.display()).into()
-        );
+    match std::fs::read_dir(&journal) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let dir = dir.display();
+            return Err(anyhow::anyhow!("{dir} is no data directory: it has no journal").into());
+        }
+        Err(error) => {
+            let what = format!("can't look into {}", journal.display());
+            return Err(anyhow::Error::new(error).context(what).into());
+        }
     }
+    logmill_engine::require_journal(&storage).map_err(anyhow::Error::new)?;
     Ok(Arc::new(storage))
 }
 
 fn failed(error: logmill_log::Error) -> Failure {
-    Failure::Failed(error.into())
+    Failure::Failed(match error {
+        logmill_log::Error::Locked { place } => anyhow::anyhow!(
+            "{place} is owned by a broker that runs: stop it, or look into a backup that it makes (`logmill backup`)"
+        ),
+        error => error.into(),
+    })
 }
 
 /// The names of topics, by their ids.
@@ -60,18 +82,6 @@ struct Names(BTreeMap<TopicId, String>);
 impl Names {
     fn read(storage: &Arc<dyn Storage>) -> Result<Self, Failure> {
         let mut names = Self::default();
-        for (id, name) in [
-            (TopicId::CATALOG, "_catalog"),
-            (TopicId::CURSORS, "_cursors"),
-            (TopicId::SEGMENTS, "_segments"),
-            (TopicId::PRODUCERS, "_producers"),
-            (TopicId::CLAIMS, "_claims"),
-            (TopicId::STATE, "_state"),
-            (TopicId::DECISIONS, "_decisions"),
-            (TopicId::LETTERS, "_letters"),
-        ] {
-            names.0.insert(id, name.to_owned());
-        }
         let records = |it: PlainBatch| it.to_records().collect::<Vec<_>>();
         let mut visit = |entry: DumpedEntry| {
             let catalog = entry.batches.iter().filter(|it| it.partition == PartitionId::CATALOG);
@@ -87,6 +97,10 @@ impl Names {
         };
         logmill_log::dump(storage, &mut visit).map_err(failed)?;
         Ok(names)
+    }
+
+    fn has(&self, topic: &str) -> bool {
+        topic.starts_with('_') || self.0.values().any(|name| name == topic)
     }
 
     fn of(&self, topic: TopicId) -> String {

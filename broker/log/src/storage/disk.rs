@@ -18,6 +18,7 @@ const PARTS_MAX: usize = 1024;
 #[derive(Debug)]
 pub struct DiskStorage {
     root: PathBuf,
+    is_read_only: bool,
 }
 
 impl DiskStorage {
@@ -30,7 +31,15 @@ impl DiskStorage {
         if !root.metadata()?.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
         }
-        Ok(Self { root })
+        Ok(Self { root, is_read_only: false })
+    }
+
+    /// The directory at `root`, whose files are opened for reading alone.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn read_only(root: impl Into<PathBuf>) -> io::Result<Self> {
+        Ok(Self { is_read_only: true, ..Self::open(root)? })
     }
 
     /// The directory at `root`, made if it is missing, with the directories above it. What is made
@@ -109,7 +118,7 @@ impl Storage for DiskStorage {
     }
 
     fn open(&self, path: &str) -> io::Result<Arc<dyn StorageFile>> {
-        let file = read_write().open(self.path(path))?;
+        let file = read_write().write(!self.is_read_only).open(self.path(path))?;
         Ok(Arc::new(DiskFile { file }))
     }
 

@@ -52,6 +52,13 @@ impl Args {
     pub(super) fn run(self, session: &mut Session) -> Result<(), Failure> {
         let storage = open(&self.dir)?;
         let names = Names::read(&storage)?;
+        if let Some(topic) = self.topic.as_ref().filter(|topic| !names.has(topic)) {
+            let dir = self.dir.display();
+            return Err(anyhow::anyhow!(
+                "there was never a topic {topic} in {dir}; `logmill inspect dump {dir}` shows all that is there"
+            )
+            .into());
+        }
         let mut result = Ok(());
         let mut visit = |entry: DumpedEntry| {
             result = self.show(session, &names, entry);

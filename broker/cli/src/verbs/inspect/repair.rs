@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::{Lost, Names, failed, open, shown};
+use super::{Lost, Names, failed, open_writable, shown};
 use crate::{Failure, Session};
 
 /// Accept that what can't be read is lost
@@ -36,7 +36,7 @@ struct Accepted {
 impl Args {
     pub(super) fn run(self, session: &mut Session) -> Result<(), Failure> {
         debug_assert!(self.accept_loss, "the flag is required");
-        let storage = open(&self.dir)?;
+        let storage = open_writable(&self.dir)?;
         let names = Names::read(&storage)?;
         let holes = logmill_log::accept_losses(&storage).map_err(failed)?;
         for hole in &holes {
