@@ -3,7 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use logmill_tests::{Broker, Setup, until};
+use logmill_client::{LaneDescription, LaneState, World};
+use logmill_tests::{Broker, DataDir, Setup, guest, read_all, text, until};
 use serde_json::Value;
 
 use crate::PROGRAM;
@@ -35,7 +36,10 @@ async fn a_rotten_byte_costs_its_batch_and_can_be_accepted() {
     }
     let dir = broker.data().path().to_string_lossy().into_owned();
     let verify = ["inspect", "verify", dir.as_str()];
-    broker.logmill(&verify).await.refused(1, "is owned by another broker");
+    broker
+        .logmill(&verify)
+        .await
+        .refused(1, "is owned by a broker that runs: stop it, or look into a backup");
     let (_, _, data) = broker.terminate().await;
     PROGRAM.run(&verify).await.ok();
     let dump = PROGRAM.run(&["inspect", "dump", &dir, "--topic", "t"]).await.ok();
@@ -49,6 +53,10 @@ async fn a_rotten_byte_costs_its_batch_and_can_be_accepted() {
     let read = broker.logmill(&["consume", "t", "--from", "2"]).await.ok();
     assert!(read.stdout.contains("last"), "{}", read.stdout);
     broker.logmill(&["produce", "t", "more"]).await.ok();
+    let (backup, says) = (DataDir::new(), format!("{file} is corrupt at byte "));
+    let to = backup.path().to_str().unwrap();
+    let refused = broker.logmill(&["backup", to]).await.refused(1, &says);
+    assert!(refused.stderr.contains("inspect repair --accept-loss"), "{}", refused.stderr);
     let status: Value = broker.logmill(&["status", "-o", "json"]).await.json_line();
     let place = &status["corrupt"][0];
     assert!(place["file"].as_str().unwrap().ends_with(&file), "{place}");
@@ -80,6 +88,12 @@ async fn a_rotten_byte_costs_its_batch_and_can_be_accepted() {
     assert_eq!(values, [true; 3], "{}", read.stdout);
     let status: Value = broker.logmill(&["status", "-o", "json"]).await.json_line();
     assert_eq!(status["corrupt"], Value::Null);
+
+    broker.logmill(&["backup", to]).await.ok();
+    let found = PROGRAM.run(&["inspect", "verify", to]).await.ok().stdout;
+    assert!(found.contains(&format!("accepted: journal/{file} at byte ")), "{found}");
+    let restored = Broker::start_on(PROGRAM, &backup).await;
+    assert_eq!(restored.logmill(&["consume", "t"]).await.ok().stdout, read.stdout);
 }
 
 #[tokio::test]
@@ -106,4 +120,234 @@ async fn the_scrubber_finds_what_nobody_reads_unless_it_is_switched_off() {
     })
     .await;
     assert_eq!(found[0]["lost"][0]["from"], 1, "{found}");
+}
+
+/// The lane of a deployment on a topic of one partition.
+async fn lane(broker: &Broker, deployment: &str, topic: &str) -> LaneDescription {
+    let lanes = broker.describe(deployment).await.lanes;
+    lanes.into_iter().find(|lane| lane.topic.as_str() == topic).unwrap()
+}
+
+/// Waits until a lane stands since something is corrupt.
+async fn stands(broker: &Broker, deployment: &str, topic: &str) -> LaneDescription {
+    until("the lane stands", async || {
+        let lane = lane(broker, deployment, topic).await;
+        (lane.state == LaneState::Corrupt).then_some(lane)
+    })
+    .await
+}
+
+/// The values of a topic, in order.
+async fn values(broker: &Broker, topic: &str) -> Vec<String> {
+    let records = read_all(&broker.client().await, topic).await;
+    records.iter().map(|it| text(&it.record).to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_lane_stands_before_a_rotten_batch_and_goes_on_behind_it_when_that_is_accepted() {
+    let component = guest("scripted").await;
+    let broker = Broker::start(PROGRAM).await;
+    broker.create_topic("in", 1).await;
+    broker.create_topic("other", 1).await;
+    let flags = "--on in other --out out --from earliest --paused";
+    broker.deploy("m", World::Consumer, &component, flags).await;
+    for value in ["0 done", "1 drop", "2 done 1 rots", "3 done"] {
+        broker.logmill(&["produce", "in", value]).await.ok();
+    }
+    let (_, _, data) = broker.terminate().await;
+    let file = file_name(&rot(data.path(), b"2 done 1 rots"));
+
+    let broker = Broker::start_on(PROGRAM, &data).await;
+    broker.logmill(&["module", "resume", "m"]).await.ok();
+    broker.logmill(&["produce", "other", "4 done"]).await.ok();
+    broker.logmill(&["produce", "in", "5 done"]).await.ok();
+    broker.described("m", |it| (it.counts.done, it.counts.dropped) == (2, 1)).await;
+    let stands = stands(&broker, "m", "in").await;
+    assert_eq!((stands.cursor.0, stands.lost.unwrap().to.0), (2, 3));
+    assert_eq!(lane(&broker, "m", "other").await.state, LaneState::Running);
+    let why = "in/0 is corrupt from offset 2 to before 3, at byte ";
+    for shown in [["module", "describe", "m"].as_slice(), &["status"]] {
+        let shown = broker.logmill(shown).await.ok().stdout;
+        let says = [why, file.as_str(), "inspect repair --accept-loss"];
+        assert!(says.iter().all(|it| shown.contains(it)), "{shown}");
+    }
+    broker.logmill(&["consume", "in", "--from", "2"]).await.refused(1, why);
+    let (_, _, data) = broker.terminate().await;
+
+    let dir = data.path().to_str().unwrap();
+    PROGRAM.run(&["inspect", "repair", dir, "--accept-loss"]).await.ok();
+    let broker = Broker::start_on(PROGRAM, &data).await;
+    let counts = broker.settled("m").await.counts;
+    assert_eq!((counts.done, counts.dropped, counts.lost, counts.dead_lettered), (4, 1, 1, 0));
+    let mut outputs = values(&broker, "out").await;
+    outputs.sort_unstable();
+    assert_eq!(outputs, ["0 done", "3 done", "4 done", "5 done"], "each once");
+    let (_, _, data) = broker.terminate().await;
+    PROGRAM.run(&["inspect", "verify", data.path().to_str().unwrap()]).await.ok();
+}
+
+/// Where a bit flips in an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hit {
+    /// In its header: all of it is lost.
+    Head,
+    /// In its batch of `_cursors`: the others are there.
+    Cursors,
+}
+
+/// Flips a bit in the newest entry that has a record of `_cursors`.
+async fn rot_newest_cursor(data: &DataDir, hit: Hit) {
+    let dump = ["inspect", "dump", data.path().to_str().unwrap(), "-o", "json"];
+    let entries: Vec<Value> = PROGRAM.run(&dump).await.ok().json();
+    let batches = |entry: &Value| entry["batches"].as_array().unwrap().clone();
+    let is_cursors = |batch: &Value| batch["topic"] == "_cursors";
+    let newest = entries.iter().rfind(|entry| batches(entry).iter().any(is_cursors)).unwrap();
+    let number = |value: &Value| usize::try_from(value.as_u64().unwrap()).unwrap();
+    let before = batches(newest).into_iter().take_while(|batch| !is_cursors(batch));
+    let before: usize = before.map(|batch| number(&batch["bytes"])).sum();
+    let in_entry = match hit {
+        Hit::Head => 30,
+        // Behind the header, the table and the batches before it.
+        Hit::Cursors => 64 + 80 * batches(newest).len() + before + 30,
+    };
+    let path = data.path().join(newest["file"].as_str().unwrap());
+    let mut file = std::fs::read(&path).unwrap();
+    file[number(&newest["position"]) + in_entry] ^= 1;
+    std::fs::write(&path, file).unwrap();
+}
+
+#[tokio::test]
+async fn a_lane_whose_cursor_rots_stands_over_restarts_until_that_is_accepted() {
+    let component = guest("scripted").await;
+    for hit in [Hit::Head, Hit::Cursors] {
+        let broker = Broker::start(PROGRAM).await;
+        broker.create_topic("in", 1).await;
+        let flags = "--on in --out out --from earliest";
+        broker.deploy("m", World::Consumer, &component, flags).await;
+        for value in ["0 done", "1 done", "2 done"] {
+            broker.logmill(&["produce", "in", value]).await.ok();
+            broker.settled("m").await;
+        }
+        broker.logmill(&["module", "pause", "m"]).await.ok();
+        // What follows says that the cursor was durable, and where the topic had ended.
+        broker.logmill(&["produce", "in", "3 done"]).await.ok();
+        broker.create_topic("other", 1).await;
+        let data = broker.kill().await;
+        rot_newest_cursor(&data, hit).await;
+
+        let mut end = None;
+        for start in 0..2 {
+            let broker = Broker::start_on(PROGRAM, &data).await;
+            broker.logmill(&["module", "resume", "m"]).await.ok();
+            let stands = stands(&broker, "m", "in").await;
+            assert_eq!(stands.cursor.0, 2, "{hit:?}");
+            let why = stands.waiting.unwrap();
+            let says =
+                ["_cursors/0 is corrupt from offset ", ".journal", "inspect repair --accept"];
+            assert!(says.iter().all(|it| why.contains(it)), "{why}");
+            let status = broker.logmill(&["status"]).await.ok().stdout;
+            assert!(status.contains("lost: _cursors/0 from offset "), "{status}");
+            broker.logmill(&["produce", "in", &format!("{} done", 4 + start)]).await.ok();
+            // Another lane on the same records goes on.
+            if start == 0 {
+                let flags = "--on in --out next --from 3";
+                broker.deploy("n", World::Consumer, &component, flags).await;
+            }
+            broker.settled("n").await;
+            let out = broker.admin().await.topic("out".parse().unwrap()).await.unwrap();
+            let now = out.partitions[0].end;
+            assert_eq!(*end.get_or_insert(now), now, "{hit:?}: nothing was handled twice");
+            broker.terminate().await;
+        }
+
+        let dir = data.path().to_str().unwrap();
+        PROGRAM.run(&["inspect", "repair", dir, "--accept-loss"]).await.ok();
+        let broker = Broker::start_on(PROGRAM, &data).await;
+        let counts = broker.settled("m").await.counts;
+        assert_eq!((counts.done, counts.lost), (6, 0), "{hit:?}");
+        // What the lost cursor had said is handled again. Where the outputs are lost with it, there
+        // is each once; where they are not, that is the price of the loss.
+        let mut expected = vec!["0 done", "1 done", "2 done"];
+        expected.truncate(if hit == Hit::Head { 2 } else { 3 });
+        expected.extend(["2 done", "3 done", "4 done", "5 done"]);
+        assert_eq!(values(&broker, "out").await, expected, "{hit:?}");
+        assert_eq!(values(&broker, "next").await, ["3 done", "4 done", "5 done"]);
+    }
+}
+
+#[tokio::test]
+async fn a_lane_whose_only_cursor_rots_is_told_where_it_goes_on() {
+    let component = guest("scripted").await;
+    let broker = Broker::start(PROGRAM).await;
+    broker.create_topic("in", 1).await;
+    broker.logmill(&["produce", "in", "0 done"]).await.ok();
+    let flags = "--on in --out out --from earliest --paused";
+    broker.deploy("m", World::Consumer, &component, flags).await;
+    broker.create_topic("other", 1).await;
+    let data = broker.kill().await;
+    rot_newest_cursor(&data, Hit::Cursors).await;
+
+    let broker = Broker::start_on(PROGRAM, &data).await;
+    broker.logmill(&["module", "resume", "m"]).await.ok();
+    let why = stands(&broker, "m", "in").await.waiting.unwrap();
+    assert!(why.contains("_cursors/0 is corrupt from offset 0 to before 1"), "{why}");
+    broker.logmill(&["module", "reset", "m", "--to", "earliest", "--yes"]).await.refused(1, &why);
+    let (_, _, data) = broker.terminate().await;
+    let dir = data.path().to_str().unwrap();
+    PROGRAM.run(&["inspect", "repair", dir, "--accept-loss"]).await.ok();
+
+    for _ in 0..2 {
+        let broker = Broker::start_on(PROGRAM, &data).await;
+        // A new version finds no cursor either, and makes none up.
+        broker.deploy("m", World::Consumer, &component, "").await;
+        let why = stands(&broker, "m", "in").await.waiting.unwrap();
+        let says = "`logmill module reset m --topic in --partition 0 --to POSITION`";
+        assert!(why.contains(says), "{why}");
+        broker.terminate().await;
+    }
+    let broker = Broker::start_on(PROGRAM, &data).await;
+    let reset = "module reset m --topic in --partition 0 --to earliest --yes";
+    broker.logmill(&reset.split(' ').collect::<Vec<_>>()).await.ok();
+    assert_eq!(broker.settled("m").await.counts.done, 1);
+    let data = broker.kill().await;
+    let broker = Broker::start_on(PROGRAM, &data).await;
+    assert_eq!(broker.settled("m").await.counts.done, 1);
+    assert_eq!(values(&broker, "out").await, ["0 done"]);
+}
+
+#[tokio::test]
+async fn who_looks_into_a_directory_is_told_what_stands_in_the_way() {
+    let broker = Broker::start(PROGRAM).await;
+    broker.create_topic("t", 1).await;
+    broker
+        .logmill(&["backup", "/proc/none"])
+        .await
+        .refused(1, "choose a directory that the broker");
+    let (_, _, data) = broker.terminate().await;
+    let dir = data.path().to_str().unwrap();
+    let dump = |topic| ["inspect", "dump", dir, "--topic", topic];
+    PROGRAM.run(&dump("nope")).await.refused(1, "there was never a topic nope in ");
+    PROGRAM.run(&dump("_catalog")).await.ok();
+    for entry in std::fs::read_dir(data.path().join("journal")).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    let says = "no journal file is there, but views/state is";
+    PROGRAM.run(&["inspect", "verify", dir]).await.refused(1, says);
+    PROGRAM.run(&["inspect", "repair", dir, "--accept-loss"]).await.refused(1, says);
+}
+
+#[tokio::test]
+async fn what_can_only_be_read_can_be_looked_into() {
+    let Some(data) = DataDir::on_small_disk(1 << 30) else { return };
+    let broker = Broker::start_on(PROGRAM, &data).await;
+    broker.create_topic("t", 1).await;
+    broker.logmill(&["produce", "t", "hello"]).await.ok();
+    broker.terminate().await;
+    data.set_writable(false);
+    let dir = data.path().to_str().unwrap();
+    PROGRAM.run(&["inspect", "verify", dir]).await.ok();
+    let dump = PROGRAM.run(&["inspect", "dump", dir, "--topic", "t"]).await.ok();
+    assert!(dump.stdout.contains("t/0 0: hello"), "{}", dump.stdout);
+    let says = "Read-only file system (os error 30); mount it writable";
+    PROGRAM.run(&["inspect", "repair", dir, "--accept-loss"]).await.refused(1, says);
 }
