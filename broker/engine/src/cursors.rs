@@ -1,6 +1,7 @@
 //! The cursors of all lanes, and what each has left behind: a fold over `_cursors`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use logmill_model::internal::{
     CursorRecord, CursorsRecord, FailedAttempts, HoleRecord, RecordPlace,
@@ -10,23 +11,26 @@ use logmill_model::{
     Waiting,
 };
 
+/// What a lane has left behind. Shared: whoever asks where a lane stands does not copy it.
+pub(crate) type Holes = Arc<BTreeMap<Offset, HoleRecord>>;
+
 /// Where a lane stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LaneCursor {
     pub(crate) record: CursorRecord,
     /// The records before `record.next` that have no outcome.
-    pub(crate) holes: BTreeMap<Offset, HoleRecord>,
+    pub(crate) holes: Holes,
 }
 
 impl LaneCursor {
     pub(crate) fn new(generation: u32, next: Offset) -> Self {
         let (failed, counts) = (None, Counts::default());
         let record = CursorRecord { generation, revision: 1, next, failed, counts };
-        Self { record, holes: BTreeMap::new() }
+        Self { record, holes: Holes::default() }
     }
 
     /// That of a lane of which no cursor is left: all that were written are lost.
-    fn unknown(holes: BTreeMap<Offset, HoleRecord>) -> Self {
+    fn unknown(holes: Holes) -> Self {
         let (failed, counts) = (None, Counts::default());
         let record =
             CursorRecord { generation: 0, revision: 0, next: Offset::ZERO, failed, counts };
@@ -112,7 +116,7 @@ pub(crate) struct Cursors {
     pub(crate) by_lane: BTreeMap<LaneId, LaneCursor>,
     /// Holes of lanes without a cursor. While records are read: it comes later. When all are read: the
     /// lane has ended.
-    orphans: BTreeMap<LaneId, BTreeMap<Offset, HoleRecord>>,
+    orphans: BTreeMap<LaneId, Holes>,
     /// The end of `_cursors` that they are the fold of.
     pub(crate) end: Offset,
 }
@@ -139,11 +143,12 @@ impl Cursors {
                     Some(at) => &mut at.holes,
                     None => self.orphans.entry(*lane).or_default(),
                 };
+                let holes = Arc::make_mut(holes);
                 match hole {
                     Some(hole) => holes.insert(*offset, hole.clone()),
                     None => holes.remove(offset),
                 };
-                if self.orphans.get(lane).is_some_and(BTreeMap::is_empty) {
+                if self.orphans.get(lane).is_some_and(|holes| holes.is_empty()) {
                     self.orphans.remove(lane);
                 }
             }

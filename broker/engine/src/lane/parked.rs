@@ -7,11 +7,12 @@
 //! is, at once. So no record of a key overtakes an earlier one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use logmill_model::internal::{CursorRecord, HoleRecord};
 use logmill_model::{DeploymentSettings, LostOffsets, Offset, Order, Timestamp};
 
-use crate::cursors::LaneCursor;
+use crate::cursors::{Holes, LaneCursor};
 use crate::limits::PARKED_BYTES_MAX;
 
 /// The key of holes of which it is not known: they hold all others.
@@ -66,9 +67,9 @@ impl Parked {
         (record, parked)
     }
 
-    fn new(order: Order, holes: BTreeMap<Offset, HoleRecord>) -> Self {
+    fn new(order: Order, holes: Holes) -> Self {
         let mut parked = Self { order, ..Self::default() };
-        for (offset, hole) in holes {
+        for (offset, hole) in Arc::unwrap_or_clone(holes) {
             parked.insert(offset, hole);
         }
         parked.changes.clear();

@@ -16,7 +16,9 @@ fn hole(key: u64, failed: Option<FailedAttempts>) -> HoleRecord {
 }
 
 fn parked(order: Order, holes: &[(u64, HoleRecord)]) -> Parked {
-    Parked::new(order, holes.iter().map(|(at, hole)| (Offset(*at), hole.clone())).collect())
+    let holes: BTreeMap<_, _> =
+        holes.iter().map(|(at, hole)| (Offset(*at), hole.clone())).collect();
+    Parked::new(order, holes.into())
 }
 
 fn taken(parked: &Parked, now: u64, max: usize) -> Vec<u64> {
@@ -105,7 +107,7 @@ fn op() -> impl Strategy<Value = Op> {
 proptest! {
     #[test]
     fn only_the_first_of_each_key_is_ever_due(ops in proptest::collection::vec(op(), 0..60), now in 0..20_u64) {
-        let mut parked = Parked::new(Order::Key, BTreeMap::new());
+        let mut parked = Parked::new(Order::Key, Holes::default());
         let mut model = BTreeMap::<u64, HoleRecord>::new();
         for op in ops {
             match op {
