@@ -8,10 +8,10 @@ mod read;
 mod ring;
 mod table;
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use hashbrown::HashTable;
 use logmill_model::internal::ClaimRecord;
 use logmill_model::{DeploymentId, Offset, PartitionId, Record, Timestamp};
 use tokio::sync::{OnceCell, watch};
@@ -41,10 +41,24 @@ pub(crate) struct Claims {
 #[derive(Debug)]
 struct Known {
     durable: Table,
-    held: HashMap<Fingerprint, Holder>,
+    held: HashTable<(Fingerprint, Holder)>,
 }
 
 impl Known {
+    fn holder(&self, key: Fingerprint) -> Option<Holder> {
+        self.held.find(key.hash(), |it| it.0 == key).map(|it| it.1)
+    }
+
+    fn hold(&mut self, key: Fingerprint, by: Holder) {
+        self.held.insert_unique(key.hash(), (key, by), |it| it.0.hash());
+    }
+
+    fn release(&mut self, key: Fingerprint) {
+        if let Ok(held) = self.held.find_entry(key.hash(), |it| it.0 == key) {
+            held.remove();
+        }
+    }
+
     fn len(&self) -> usize {
         self.durable.len() + self.held.len()
     }
@@ -85,7 +99,7 @@ impl Claims {
     /// With room for so many.
     pub(crate) fn with_room(deployment: DeploymentId, window_ms: u64, room: usize) -> Self {
         let durable = Table::new(window_ms, Timestamp::ZERO, Offset::ZERO);
-        let known = Mutex::new(Known { durable, held: HashMap::new() });
+        let known = Mutex::new(Known { durable, held: HashTable::new() });
         let (is_read, settled) = (OnceCell::new(), watch::Sender::new(()));
         Self { deployment, window_ms, room, is_read, known, settled }
     }
@@ -113,8 +127,8 @@ impl Claims {
     /// Asks for a key, and holds it where it is nobody's.
     pub(crate) fn ask(&self, key: Fingerprint, by: Holder, now: Timestamp) -> Answer {
         let mut known = self.known();
-        match known.held.get(&key) {
-            Some(holder) if *holder == by => return Answer::Own,
+        match known.holder(key) {
+            Some(holder) if holder == by => return Answer::Own,
             Some(holder) if holder.source == by.source => return Answer::Earlier(holder.offset),
             Some(_) => return Answer::Held,
             None => {}
@@ -128,16 +142,14 @@ impl Claims {
                 return Answer::Full;
             }
         }
-        known.held.insert(key, by);
+        known.hold(key, by);
         Answer::First
     }
 
     /// Waits until nobody else holds a key that was [held](Answer::Held).
     pub(crate) async fn until_free(&self, key: Fingerprint, source: PartitionId) {
-        let is_free = |_: &()| {
-            let known = self.known();
-            known.held.get(&key).is_none_or(|holder| holder.source == source)
-        };
+        let is_free =
+            |_: &()| self.known().holder(key).is_none_or(|holder| holder.source == source);
         let mut settled = self.settled.subscribe();
         // An error: it is its own sender that would be gone.
         let _ = settled.wait_for(is_free).await;
@@ -150,9 +162,7 @@ impl Claims {
 
     fn release(&self, keys: &[Held]) {
         let mut known = self.known();
-        for held in keys {
-            known.held.remove(&held.fingerprint);
-        }
+        keys.iter().for_each(|held| known.release(held.fingerprint));
         drop(known);
         self.settled.send_replace(());
     }
@@ -173,23 +183,31 @@ struct Held {
     offset: Offset,
 }
 
-/// Keys that are held for records of one lane; given back when they are dropped.
+/// Keys that are held for records of one lane: those of a run, and behind them those of the call under
+/// way. They are given back when they are dropped.
 #[derive(Debug)]
 pub(crate) struct HeldKeys {
     claims: Arc<Claims>,
     source: PartitionId,
     keys: Vec<Held>,
-    bytes: usize,
+    /// How many of them are the run's.
+    kept: usize,
+    /// What those of the call count for.
+    call_bytes: usize,
 }
 
 impl HeldKeys {
     pub(crate) fn none(claims: Arc<Claims>, source: PartitionId) -> Self {
-        Self { claims, source, keys: Vec::new(), bytes: 0 }
+        Self { claims, source, keys: Vec::new(), kept: 0, call_bytes: 0 }
     }
 
-    /// What they count for, in bytes.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// What those of the call count for, in bytes.
+    pub(crate) fn call_bytes(&self) -> usize {
+        self.call_bytes
     }
 
     /// Asks for a key for the record at this offset.
@@ -203,16 +221,25 @@ impl HeldKeys {
         let by = Holder { source: self.source, offset };
         let answer = self.claims.ask(fingerprint, by, now);
         if answer == Answer::First {
-            self.bytes += HELD_OVERHEAD_BYTES + key.len();
+            self.call_bytes += HELD_OVERHEAD_BYTES + key.len();
             self.keys.push(Held { key, fingerprint, offset });
         }
         (fingerprint, answer)
     }
 
-    /// Takes over those of another list of the same lane.
-    pub(crate) fn append(&mut self, mut other: Self) {
-        self.bytes += std::mem::take(&mut other.bytes);
-        self.keys.append(&mut other.keys);
+    /// Adds those of the call to those of the run; tells what they count for, in bytes.
+    pub(crate) fn keep(&mut self) -> usize {
+        self.kept = self.keys.len();
+        std::mem::take(&mut self.call_bytes)
+    }
+
+    /// Gives back those of the call.
+    pub(crate) fn release_call(&mut self) {
+        if self.keys.len() > self.kept {
+            self.claims.release(&self.keys[self.kept..]);
+            self.keys.truncate(self.kept);
+        }
+        self.call_bytes = 0;
     }
 
     /// The records of `_claims` that make them durable.
@@ -229,10 +256,11 @@ impl HeldKeys {
         let mut known = self.claims.known();
         for (offset, held) in (base.0..).map(Offset).zip(&keys) {
             known.durable.insert(offset, time, held.fingerprint);
+            known.release(held.fingerprint);
         }
         known.durable.expire(time, EXPIRE_MAX);
         drop(known);
-        self.claims.release(&keys);
+        self.claims.settled.send_replace(());
     }
 }
 

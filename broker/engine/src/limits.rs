@@ -39,9 +39,8 @@ pub(crate) const READ_BYTES_MAX: usize = 1 << 20;
 pub(crate) const STATE_BYTES_MAX: usize = 16 << 20;
 /// What one call may change of it, in bytes counted alike.
 pub(crate) const STATE_CALL_BYTES_MAX: usize = 2 << 20;
-/// Keys that a deployment has claimed within its window, those of records under way among them: about
-/// 300 MB.
-pub(crate) const CLAIMS_MAX: usize = 12 << 20;
+/// Keys that a deployment has claimed within its window, those of records under way among them: 236 MB.
+pub(crate) const CLAIMS_MAX: usize = 10_800_000;
 /// Keys that one call may claim, in bytes, with 64 for each.
 pub(crate) const CLAIMS_CALL_BYTES_MAX: usize = 1 << 20;
 /// Claims that are let go of at once.

@@ -2,7 +2,7 @@
 //!
 //! A claim is 16 bytes: 88 bits of its key's hash, and its time. They lie in the order of `_claims`, so
 //! that a claim's place there follows from its number here, and the oldest are the first to go. An index
-//! finds them by their hash, in 5 bytes a slot: 10 million claims take 244 MB.
+//! finds them by their hash, in 5 bytes a slot: 10 million claims take 223 MB.
 //!
 //! **A claim is not compared with its key**, which is on the disk alone. The hash is SHA-256: that a new
 //! key is taken for one of 10 million that are known has a chance of 1 in 3 × 10¹⁹, and who looks for
@@ -15,9 +15,15 @@ use logmill_model::{Offset, Timestamp};
 
 use super::ring::{Ring, lower_half};
 use crate::fingerprints;
+use crate::limits::CLAIMS_MAX;
 
-/// Parts of the index: one is made larger at a time, so that nobody waits long for it.
-const SHARDS: usize = 64;
+/// Parts of the index: one is made larger at a time, so that nobody waits long for it. So many that
+/// with [`CLAIMS_MAX`] each is as full as a power of two can be: one more would double them.
+const SHARDS: usize = 96;
+/// The claims of a part that has 2¹⁷ slots, of which a hash table fills 7 in 8.
+const SHARD_MAX: usize = (1 << 17) / 8 * 7;
+const _: () =
+    assert!(CLAIMS_MAX < SHARDS * SHARD_MAX && CLAIMS_MAX > SHARDS * SHARD_MAX / 100 * 95);
 /// The bits of a claim that are its time.
 const TIME_BITS: u32 = 40;
 const TIME_MAX: u64 = (1 << TIME_BITS) - 1;
@@ -36,11 +42,13 @@ impl Fingerprint {
     }
 
     fn shard(self) -> usize {
-        usize::try_from(self.0 >> (u128::BITS - SHARDS.ilog2())).expect("a few bits are left")
+        let high = self.0 >> (u128::BITS - u32::BITS);
+        usize::try_from((high * SHARDS as u128) >> u32::BITS)
+            .expect("it is below the number of shards")
     }
 
-    /// Of other bits than the shard.
-    fn hash(self) -> u64 {
+    /// Of bits that the shard hardly depends on.
+    pub(super) fn hash(self) -> u64 {
         let low = (self.0 >> TIME_BITS) & u128::from(u64::MAX);
         u64::try_from(low).expect("it is the lower half")
     }

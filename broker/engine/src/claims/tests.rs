@@ -49,13 +49,18 @@ fn a_key_is_held_for_its_record_until_that_is_settled() {
 #[test]
 fn what_a_call_holds_goes_to_its_run_and_is_given_back_once() {
     let claims = claims(10);
-    let (mut run, mut call) = (lane(&claims, 0), lane(&claims, 0));
-    ask(&mut call, "k", 1, NOW);
-    let bytes = call.bytes();
-    run.append(call);
-    assert_eq!(run.bytes(), bytes);
-    assert_eq!(ask(&mut lane(&claims, 1), "k", 1, NOW), Answer::Held);
-    drop(run);
+    let mut run = lane(&claims, 0);
+    ask(&mut run, "k", 1, NOW);
+    let bytes = run.call_bytes();
+    assert!(bytes > 0);
+    assert_eq!((run.keep(), run.call_bytes()), (bytes, 0));
+    ask(&mut run, "of a call that failed", 2, NOW);
+    run.release_call();
+    assert_eq!((run.call_bytes(), run.records().count()), (0, 1));
+    let mut other = lane(&claims, 1);
+    assert_eq!(ask(&mut other, "k", 1, NOW), Answer::Held);
+    assert_eq!(ask(&mut other, "of a call that failed", 1, NOW), Answer::First);
+    drop((run, other));
     assert_eq!(claims.known().held.len(), 0);
 }
 

@@ -53,10 +53,8 @@ pub(super) struct ClaimBuffer {
     places: Places,
     topic: TopicName,
     source: PartitionId,
-    /// Those of the records of the run that are settled.
-    run: HeldKeys,
-    /// Those of the call.
-    call: HeldKeys,
+    /// Those of the records of the run that are settled, and those of the call.
+    held: HeldKeys,
     /// Where the record lies, and when it is handled.
     offset: Offset,
     now: Timestamp,
@@ -69,10 +67,9 @@ impl ClaimBuffer {
         places: Places,
         (topic, source): (TopicName, PartitionId),
     ) -> Self {
-        let none = || HeldKeys::none(Arc::clone(&claims), source);
-        let (run, call) = (none(), none());
+        let held = HeldKeys::none(Arc::clone(&claims), source);
         let (offset, now) = (Offset::ZERO, Timestamp::ZERO);
-        Self { places, topic, source, run, call, offset, now, wait: None, claims }
+        Self { places, topic, source, held, offset, now, wait: None, claims }
     }
 
     pub(super) fn begin(&mut self, offset: Offset, now: Timestamp) {
@@ -82,7 +79,7 @@ impl ClaimBuffer {
 
     /// Gives back what the call holds.
     pub(super) fn release(&mut self) {
-        self.call = HeldKeys::none(Arc::clone(&self.claims), self.source);
+        self.held.release_call();
     }
 
     pub(super) fn claim_declared(&mut self, key: Bytes) -> Standing {
@@ -95,7 +92,9 @@ impl ClaimBuffer {
 
     pub(super) fn claim(&mut self, key: &str) -> Result<Claim, MemoryFull> {
         Ok(match self.ask(Bytes::copy_from_slice(key.as_bytes())) {
-            Answer::First if self.call.bytes() > CLAIMS_CALL_BYTES_MAX => return Err(CALL_FULL),
+            Answer::First if self.held.call_bytes() > CLAIMS_CALL_BYTES_MAX => {
+                return Err(CALL_FULL);
+            }
             Answer::First | Answer::Own => Claim::First,
             Answer::Earlier(offset) => {
                 let (topic, partition) = (self.topic.to_string(), self.source.index);
@@ -113,7 +112,7 @@ impl ClaimBuffer {
     }
 
     fn ask(&mut self, key: Bytes) -> Answer {
-        let (fingerprint, answer) = self.call.ask(key, self.offset, self.now);
+        let (fingerprint, answer) = self.held.ask(key, self.offset, self.now);
         match answer {
             Answer::Held => self.wait = Some(ClaimWait::Key(fingerprint)),
             Answer::Full => self.wait = Some(ClaimWait::Room),
@@ -129,17 +128,14 @@ impl ClaimBuffer {
 
     /// Adds what the call holds to what the run does; tells how many bytes that is.
     pub(super) fn keep(&mut self) -> usize {
-        let none = HeldKeys::none(Arc::clone(&self.claims), self.source);
-        let call = std::mem::replace(&mut self.call, none);
-        let bytes = call.bytes();
-        self.run.append(call);
-        bytes
+        self.held.keep()
     }
 
     /// What the run holds, unless that is nothing.
     pub(super) fn take(&mut self) -> Option<HeldKeys> {
+        self.held.release_call();
         let none = HeldKeys::none(Arc::clone(&self.claims), self.source);
-        let run = std::mem::replace(&mut self.run, none);
-        (run.bytes() > 0).then_some(run)
+        let held = std::mem::replace(&mut self.held, none);
+        (!held.is_empty()).then_some(held)
     }
 }
