@@ -23,6 +23,7 @@ pub mod lifeline;
 mod listing;
 pub mod measure;
 pub mod mortal_storage;
+pub mod outcomes;
 mod program;
 mod raw;
 mod records;
