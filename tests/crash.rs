@@ -10,6 +10,7 @@
 mod crash {
     mod claims;
     mod cleaning;
+    mod compare;
     mod consumers;
     mod idempotent;
     mod lethal;
@@ -23,3 +24,7 @@ mod crash {
 
 const PROGRAM: logmill_tests::Program =
     logmill_tests::Program::new(env!("CARGO_BIN_EXE_logmill-test-broker"));
+
+/// Compares what became of inputs with what their producers were told.
+const LEDGER: logmill_tests::Program =
+    logmill_tests::Program::new(env!("CARGO_BIN_EXE_logmill-test-ledger"));
