@@ -12,6 +12,7 @@ mod crash {
     mod cleaning;
     mod compare;
     mod consumers;
+    mod handling;
     mod idempotent;
     mod lethal;
     mod producers;

@@ -67,14 +67,32 @@ fn fresh_seed() -> u64 {
     RandomState::new().hash_one(Instant::now())
 }
 
+/// How long a test is to go on when there is time: `LOGMILL_SOAK` seconds, none unless that is set.
+///
+/// # Panics
+/// When `LOGMILL_SOAK` is not a number.
+#[must_use]
+pub fn soak() -> Duration {
+    let seconds = std::env::var("LOGMILL_SOAK")
+        .map_or(0, |seconds| seconds.parse().expect("LOGMILL_SOAK is a number of seconds"));
+    Duration::from_secs(seconds)
+}
+
+/// Whether there is time.
+///
+/// # Panics
+/// As [`soak`].
+#[must_use]
+pub fn soaks() -> bool {
+    !soak().is_zero()
+}
+
 /// The numbers of the rounds to run: at least `least`, and as many as fit into `LOGMILL_SOAK`
 /// seconds when that is set.
 ///
 /// # Panics
-/// When `LOGMILL_SOAK` is not a number.
+/// As [`soak`].
 pub fn rounds(least: u64) -> impl Iterator<Item = u64> {
-    let seconds = std::env::var("LOGMILL_SOAK")
-        .map_or(0, |seconds| seconds.parse().expect("LOGMILL_SOAK is a number of seconds"));
-    let end = Instant::now() + Duration::from_secs(seconds);
+    let end = Instant::now() + soak();
     (0..).take_while(move |round| *round < least || Instant::now() < end)
 }

@@ -30,7 +30,7 @@ mod records;
 mod small_disk;
 
 pub use broker::{Broker, Ended, Setup};
-pub use chance::{Chance, rounds};
+pub use chance::{Chance, rounds, soak, soaks};
 pub use data_dir::DataDir;
 pub use deadline::{DEADLINE, until, within};
 pub use guests::{example, guest, python_guest, repository};
