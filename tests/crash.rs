@@ -18,6 +18,7 @@ mod crash {
     mod producers;
     mod redrive;
     mod routers;
+    mod soak;
     mod state;
     mod steps;
     mod sweep;
