@@ -16,6 +16,7 @@ mod crash {
     mod idempotent;
     mod lethal;
     mod producers;
+    mod rebuild;
     mod redrive;
     mod routers;
     mod soak;

@@ -7,6 +7,7 @@ use logmill_client::{Counts, Record, World};
 use logmill_tests::{Broker, Chance, DataDir, Setup, guest, read_all, rounds, text};
 
 use crate::PROGRAM;
+use crate::crash::rebuild::{rebuilt, say_the_same};
 
 const PARTITIONS: u64 = 3;
 /// One round's share of the keys.
@@ -44,9 +45,23 @@ async fn each_key_has_its_effect_once_though_it_is_sent_up_to_three_times() {
         broker.kill().await;
     }
     let broker = Broker::start_on(PROGRAM, &data).await;
+    check_all(&broker).await;
+    // What is claimed is claimed for whoever has nothing but the log, too.
+    let names = DEPLOYMENTS.map(|(name, _)| name);
+    let both = rebuilt(broker, &names).await;
+    for broker in &both {
+        send_again(broker).await;
+    }
+    say_the_same(&both, &names).await;
+    for broker in &both {
+        check_all(broker).await;
+    }
+}
+
+async fn check_all(broker: &Broker) {
     for (name, _) in DEPLOYMENTS {
         let counts = broker.settled(name).await.counts;
-        check(&broker, name, counts).await;
+        check(broker, name, counts).await;
     }
 }
 
@@ -76,6 +91,20 @@ async fn send(broker: &Broker, round: u64, chance: &mut Chance) {
     };
     let [first, second, third] = lines.try_into().expect("a partition each");
     tokio::join!(produce((0, first)), produce((1, second)), produce((2, third)));
+}
+
+/// Sends each key that there is once more.
+async fn send_again(broker: &Broker) {
+    let mut lines = BTreeMap::new();
+    for input in read_all(&broker.client().await, "in").await {
+        let value = text(&input.record);
+        let id = value.split(' ').next().unwrap();
+        let record = serde_json::json!({"value": value, "headers": [["id", id]]});
+        lines.insert(id.to_owned(), format!("{record}\n"));
+    }
+    let lines: String = lines.into_values().collect();
+    let produce = ["produce", "in", "--partition", "0", "--file", "-", "--format", "record"];
+    broker.logmill_with_stdin(&produce, lines.as_bytes()).await.ok();
 }
 
 /// What a key came to: its outputs, and its dead letters.

@@ -8,6 +8,7 @@ use logmill_tests::{Broker, Chance, DataDir, Setup, guest, rounds};
 
 use crate::PROGRAM;
 use crate::crash::compare::no_difference;
+use crate::crash::rebuild::rebuilt;
 
 const SCRIPTED: &str = "scripted";
 const PARTITIONS: u32 = 3;
@@ -67,6 +68,7 @@ async fn run(order: &str) {
     let broker = Broker::start_on(PROGRAM, &data).await;
     broker.settled("c").await;
     let summary = no_difference(&broker, &told, "c").await;
+    rebuilt(broker, &["c"]).await;
     assert!(summary.acked > INPUTS, "there was load: {summary:?}");
 }
 

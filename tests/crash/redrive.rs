@@ -8,6 +8,7 @@ use logmill_client::World;
 use logmill_tests::{Broker, Chance, DataDir, Setup, guest, read_all, record, rounds, text};
 
 use crate::PROGRAM;
+use crate::crash::rebuild::rebuilt;
 
 const LETTERS: u64 = 600;
 const KEYS: u64 = 7;
@@ -95,6 +96,7 @@ async fn each_letter_has_one_more_outcome_in_the_order_of_its_key() {
     let counts = broker.settled("c").await.counts;
     compare(&broker).await;
     assert_eq!((counts.lost, counts.dead_lettered), (0, LETTERS));
+    rebuilt(broker, &["c"]).await;
 }
 
 async fn compare(broker: &Broker) {

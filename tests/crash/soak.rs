@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::PROGRAM;
 use crate::crash::compare::no_difference;
+use crate::crash::rebuild::rebuilt;
 
 const PARTITIONS: u32 = 4;
 const PRODUCERS: u64 = 8;
@@ -80,6 +81,7 @@ async fn every_input_has_one_outcome_though_the_broker_is_killed_every_two_secon
     eprintln!("{} inputs, {kills} kills, {took:?}", summary.inputs);
     assert_eq!((summary.inputs, summary.acked, summary.unknown), (plan.inputs, plan.inputs, 0));
     assert!(kills > 2, "it was killed {kills} times");
+    rebuilt(broker, &["c"]).await;
 }
 
 /// A producer that lives through the kills of its broker: it sends again what has no answer.

@@ -7,6 +7,7 @@ use logmill_client::{Counts, StateQuery, World};
 use logmill_tests::{Broker, Chance, DataDir, Setup, guest, read_all, rounds, text};
 
 use crate::PROGRAM;
+use crate::crash::rebuild::rebuilt;
 
 const PARTITIONS: u32 = 3;
 const KEYS: u64 = 7;
@@ -51,6 +52,8 @@ async fn each_count_of_each_key_is_told_once_and_the_state_is_what_was_told() {
     let total: u64 = counted.values().sum();
     eprintln!("{total} counts of {} keys", counted.len());
     assert!(total > INPUTS, "there was load");
+    let [_, of_log] = rebuilt(broker, &["r"]).await;
+    assert_eq!(remembered(&of_log).await, counted);
 }
 
 fn settled(counts: &Counts) -> u64 {

@@ -69,6 +69,17 @@ impl DataDir {
         Self::copy_of(self.path())
     }
 
+    /// Another one with its log and nothing that a broker makes anew from it.
+    ///
+    /// # Panics
+    /// When the files can't be copied.
+    #[must_use]
+    pub fn copy_of_log(&self) -> Self {
+        let copy = self.copy();
+        remove_derived(copy.path()).unwrap();
+        copy
+    }
+
     /// One with the files of this folder.
     ///
     /// # Panics
@@ -85,6 +96,19 @@ impl Default for DataDir {
     fn default() -> Self {
         Self::new()
     }
+}
+
+fn remove_derived(folder: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            remove_derived(&path)?;
+        } else if path.extension().is_some_and(|it| it == "index") || path.ends_with("views/state")
+        {
+            std::fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
