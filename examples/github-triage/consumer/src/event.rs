@@ -92,8 +92,13 @@ struct Ticket {
 }
 
 impl Event {
-    /// Reads a payload, or says why it can never be handled.
-    pub(crate) fn read(kind: Kind, json: &[u8]) -> Result<Self, String> {
+    /// Reads a payload, or says why it can't be handled. GitHub leaves out who wrote something when
+    /// that account was deleted; `deleted_author` then stands in.
+    pub(crate) fn read(
+        kind: Kind,
+        json: &[u8],
+        deleted_author: Option<&str>,
+    ) -> Result<Self, String> {
         let payload: Payload = serde_json::from_slice(json).map_err(|error| {
             if error.is_data() {
                 format!("not a GitHub event: {error}")
@@ -109,11 +114,13 @@ impl Event {
         };
         let ticket = ticket.ok_or_else(|| format!("no {name}"))?;
         let lacks = |field: &str| format!("the {name} has no {field}");
+        let ghost = || deleted_author.map(str::to_owned);
+        let author = ticket.user.map(|user| user.login).or_else(ghost);
         Ok(Self {
             number: ticket.number.ok_or_else(|| lacks("number"))?,
             title: ticket.title.ok_or_else(|| lacks("title"))?,
             state: ticket.state.ok_or_else(|| lacks("state"))?,
-            author: ticket.user.ok_or_else(|| lacks("author"))?.login,
+            author: author.ok_or_else(|| lacks("author"))?,
             author_association: ticket.author_association,
             labels: ticket.labels.into_iter().map(|label| label.name).collect(),
             changed_label: payload.label.map(|label| label.name),

@@ -23,6 +23,7 @@ struct Triage {
     team: String,
     alert_labels: Vec<String>,
     mergeable_attempts: u32,
+    deleted_author: Option<String>,
 }
 
 impl Consumer for Triage {
@@ -32,6 +33,7 @@ impl Consumer for Triage {
             team: config.require("team")?.to_owned(),
             alert_labels: alert_labels.split(',').map(|label| label.trim().to_owned()).collect(),
             mergeable_attempts: config.parse("mergeable_attempts")?.unwrap_or(3),
+            deleted_author: config.get("deleted_author").map(str::to_owned),
         })
     }
 
@@ -42,7 +44,8 @@ impl Consumer for Triage {
             _ => return Ok(Verdict::drop("neither an issue nor a pull request")),
         };
         // A record without a value is an error, hence a failed attempt: `?` is all it takes.
-        let event = match Event::read(kind, message.value_bytes()?) {
+        let deleted_author = self.deleted_author.as_deref();
+        let event = match Event::read(kind, message.value_bytes()?, deleted_author) {
             Ok(event) => event,
             Err(reason) => return Ok(Verdict::dead_letter(reason)),
         };

@@ -2,7 +2,7 @@
 //! expected of it, and what the input has no case of.
 //!
 //! When a change is meant, `UPDATE_EXPECTED=1 cargo test -p logmill-example-consumer` writes
-//! `expected.ndjson` anew; read its diff.
+//! `expected.ndjson` and `expected-ghosts.ndjson` anew; read their diff.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -18,8 +18,12 @@ use super::*;
 /// As in logmill.toml.
 const MAX_ATTEMPTS: u32 = 4;
 
+/// As in logmill.toml.
+const CONFIG: [(&str, &str); 3] =
+    [("team", "core"), ("alert_labels", "bug,security"), ("deleted_author", "ghost")];
+
 fn triage() -> Triage {
-    Triage::init(&Config::from([("team", "core"), ("alert_labels", "bug,security")])).unwrap()
+    Triage::init(&Config::from(CONFIG)).unwrap()
 }
 
 fn example(file: &str) -> PathBuf {
@@ -113,17 +117,57 @@ fn run(triage: &mut Triage, line: usize, message: &Message) -> Outcome {
     outcome
 }
 
+/// The messages of a file of records.
+fn records(text: &str) -> impl Iterator<Item = (usize, Message)> + '_ {
+    text.lines().enumerate().map(|(index, line)| {
+        let Produced { value, headers, .. } = serde_json::from_str(line).unwrap();
+        let message = Message { value: value.map(Into::into), ..Message::new("") };
+        let with = |message: Message, (name, value)| message.with_header(name, value);
+        (index + 1, headers.into_iter().fold(message, with))
+    })
+}
+
 #[test]
 fn every_delivery_has_the_expected_outcome() {
     let mut triage = triage();
     let actual: Vec<Outcome> = input(&read("../data/github-webhooks.jsonl"))
         .map(|(line, message)| run(&mut triage, line, &message))
         .collect();
+    hold_against("expected.ndjson", &actual);
+}
+
+/// The records of `ghosts.ndjson`, as they are handled with the setting and without.
+#[test]
+fn who_deleted_the_account_is_a_ghost_where_it_is_set() {
+    let mut fixed = triage();
+    let ghosts = read("ghosts.ndjson");
+    let actual: Vec<Outcome> =
+        records(&ghosts).map(|(line, message)| run(&mut fixed, line, &message)).collect();
+    hold_against("expected-ghosts.ndjson", &actual);
+
+    let without = CONFIG.into_iter().filter(|(name, _)| *name != "deleted_author");
+    let mut bare = Triage::init(&Config::from_iter(without)).unwrap();
+    let last = |outcome: Outcome| outcome.attempts.into_iter().next_back().unwrap();
+    let verdicts: Vec<Attempt> =
+        records(&ghosts).map(|(line, message)| last(run(&mut bare, line, &message))).collect();
+    let dead = |reason: &str| Attempt::new("dead-letter", reason.to_owned());
+    assert_eq!(
+        verdicts,
+        [
+            dead("the issue has no author"),
+            dead("the issue has no author"),
+            dead("the pull request has no author"),
+            Attempt::new("done", None),
+        ]
+    );
+}
+
+fn hold_against(file: &str, actual: &[Outcome]) {
     if env::var_os("UPDATE_EXPECTED").is_some() {
         let line = |outcome| serde_json::to_string(outcome).unwrap() + "\n";
-        fs::write(example("expected.ndjson"), actual.iter().map(line).collect::<String>()).unwrap();
+        fs::write(example(file), actual.iter().map(line).collect::<String>()).unwrap();
     }
-    let expected = read("expected.ndjson");
+    let expected = read(file);
     let expected: Vec<Outcome> =
         expected.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     for (actual, expected) in actual.iter().zip(&expected) {
@@ -138,13 +182,8 @@ fn every_delivery_has_the_expected_outcome() {
 fn what_is_malformed_dies_for_its_own_reason() {
     let mut triage = triage();
     let malformed = read("malformed.ndjson");
-    let outcomes = malformed.lines().map(|line| {
-        let Produced { value, headers, .. } = serde_json::from_str(line).unwrap();
-        let mut message = Message { value: value.map(Into::into), ..Message::new("") };
-        for (name, value) in headers {
-            message = message.with_header(name, value);
-        }
-        let outcome = run(&mut triage, 0, &message);
+    let outcomes = records(&malformed).map(|(line, message)| {
+        let outcome = run(&mut triage, line, &message);
         assert_eq!(outcome.outputs, []);
         (outcome.attempts.len(), outcome.attempts.into_iter().next_back().unwrap())
     });
