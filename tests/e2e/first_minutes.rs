@@ -40,7 +40,13 @@ async fn the_demo_exits_0_and_shares_the_build_of_the_tests() {
     }
     cargo("cargo build --release").await;
     let ran = cargo("cargo run --release -- demo").await;
-    for shown in ["github.issues", "triage", "dead"] {
+    for shown in [
+        "github.issues",
+        "dead-lettered",
+        "skipped as duplicates",
+        "octo-org/octo-repo waited",
+        "3 dead letters were redriven",
+    ] {
         assert!(ran.stdout.contains(shown), "the demo shows {shown}: {ran}");
     }
 }

@@ -54,7 +54,7 @@ impl Target {
 }
 
 /// A component in memory, and what was built.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Component {
     pub(crate) built: Built,
     pub(crate) bytes: Vec<u8>,

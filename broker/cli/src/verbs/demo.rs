@@ -1,10 +1,12 @@
 //! `logmill demo`: the whole story on real GitHub webhooks, and the proof that it is true.
 //!
 //! A broker of its own is started as a child process, fed, killed in the middle of its work and
-//! started again. Then the topics are read back, and each input must have exactly one outcome,
-//! the one that the example's own expectations say.
+//! started again. A module that gives up records for a bug is mended, and gets them again. Then the
+//! topics are read back, and each input must have exactly one outcome, the one that the example's
+//! own expectations say.
 
 mod child;
+mod copy;
 mod deliveries;
 mod example;
 mod expectation;
@@ -26,9 +28,10 @@ use story::Story;
 /// See it work: webhooks through modules, a broker killed in the middle, nothing lost
 ///
 /// Builds the modules of examples/github-triage, starts a broker with temporary data, produces the
-/// 329 deliveries of the example twenty times over and some malformed ones, kills the broker when
-/// a third of them is handled, starts it again, reads everything back, and fails when an input has
-/// no outcome or more than one.
+/// 329 deliveries of the example for twenty repositories, some of them twice, and some that can't
+/// be handled, kills the broker when a third of them is handled, and starts it again. Then it mends
+/// the module, redrives what that gave up for its bug, reads everything back, and fails when an
+/// input has no outcome or more than one, or one out of order.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  cargo run --release -- demo")]
 pub(crate) struct Args {}

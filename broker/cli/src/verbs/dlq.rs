@@ -14,6 +14,7 @@ use clap::Subcommand;
 use crate::{Failure, Session};
 
 pub(crate) use letters::{Letter, Letters};
+pub(crate) use redrive::redrive;
 
 /// See the records that modules could not handle, and have them handled again
 #[derive(Debug, Subcommand)]

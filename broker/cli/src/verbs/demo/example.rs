@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use logmill_build::World;
 use logmill_build::project::Module;
 
-use super::expectation::Expectation;
+use super::expectation::{Expectation, Expectations};
 use crate::Failure;
 use crate::feed::Feed;
 use crate::project::{self, Component, Target};
@@ -14,14 +14,39 @@ use crate::project::{self, Component, Target};
 const FOLDER: &str = "examples/github-triage";
 /// Records that go wrong, each in its own way, in the folder.
 const MALFORMED: &str = "malformed.ndjson";
+/// Records that go wrong until the module is mended, and what should come of them then.
+const GHOSTS: &str = "ghosts.ndjson";
+const EXPECTED_GHOSTS: &str = "expected-ghosts.ndjson";
+/// The setting that mends it. The demo's first version goes without.
+pub(super) const MENDS: &str = "deleted_author";
 
 /// The example, read and checked.
 pub(super) struct Example {
     folder: PathBuf,
     pub(super) feed: Feed,
     pub(super) malformed: PathBuf,
+    pub(super) ghosts: PathBuf,
     pub(super) routers: Vec<Module>,
-    pub(super) consumers: Vec<(Module, Expectation)>,
+    pub(super) consumers: Vec<Consumer>,
+}
+
+/// A consumer of the example.
+pub(super) struct Consumer {
+    pub(super) module: Module,
+    /// The value of the setting that mends it.
+    pub(super) mended_by: String,
+    pub(super) expectations: Expectations,
+}
+
+impl Consumer {
+    /// The module as it was before the setting that mends it.
+    pub(super) fn with_its_bug(&self) -> Module {
+        let mut module = self.module.clone();
+        if let Some(config) = &mut module.deploy.config {
+            config.retain(|(name, _)| name != MENDS);
+        }
+        module
+    }
 }
 
 /// The components of its modules, in their order.
@@ -60,14 +85,19 @@ impl Example {
                 Some(World::Consumer) => {
                     let file =
                         module.expect.as_deref().ok_or_else(|| lacks("expected outcomes"))?;
-                    let expectation = Expectation::read(file)?;
-                    consumers.push((module, expectation));
+                    let lines = Expectation::read(file)?;
+                    let ghosts = Expectation::read(&folder.join(EXPECTED_GHOSTS))?;
+                    let expectations = Expectations { lines, ghosts };
+                    let mut config = module.deploy.config.iter().flatten();
+                    let mends = config.find(|(name, _)| name == MENDS);
+                    let mended_by = mends.ok_or_else(|| lacks(MENDS))?.1.clone();
+                    consumers.push(Consumer { module, mended_by, expectations });
                 }
                 Some(World::Filter) | None => {}
             }
         }
-        let malformed = folder.join(MALFORMED);
-        Ok(Self { feed: Feed::of(input)?, malformed, routers, consumers, folder })
+        let (malformed, ghosts) = (folder.join(MALFORMED), folder.join(GHOSTS));
+        Ok(Self { feed: Feed::of(input)?, malformed, ghosts, routers, consumers, folder })
     }
 
     pub(super) fn shown(&self) -> String {
@@ -79,8 +109,8 @@ impl Example {
         for module in &self.routers {
             routers.push(project::component(module).await?);
         }
-        for (module, _) in &self.consumers {
-            consumers.push(project::component(module).await?);
+        for consumer in &self.consumers {
+            consumers.push(project::component(&consumer.module).await?);
         }
         Ok(Built { routers, consumers })
     }

@@ -1,4 +1,4 @@
-//! What the example itself says should come of each line of its input.
+//! What the example itself says should come of each line of its files.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -8,20 +8,46 @@ use serde::Deserialize;
 
 use crate::Failure;
 
+use super::copy;
+use super::deliveries::Origin;
+
+/// What one consumer should make of what is produced.
+#[derive(Debug, Default)]
+pub(super) struct Expectations {
+    /// By the line of the input.
+    pub(super) lines: Expectation,
+    /// By the line of the ghosts, once the module is mended.
+    pub(super) ghosts: Expectation,
+}
+
+impl Expectations {
+    /// What should come of a delivery in the end; None for one that is malformed or should not come
+    /// to this consumer.
+    pub(super) fn of(&self, origin: Origin) -> Result<Option<Expected>, Failure> {
+        match origin {
+            Origin::Copy { line, copy } => {
+                self.lines.of(line).map(|it| it.of_copy(copy)).transpose()
+            }
+            Origin::Ghost { line, .. } => Ok(self.ghosts.of(line).cloned()),
+            Origin::Malformed => Ok(None),
+        }
+    }
+}
+
 /// What one consumer should make of the input, by line (from 1). Lines that are not here do not
 /// come to it.
 #[derive(Debug, Default)]
 pub(super) struct Expectation(HashMap<usize, Expected>);
 
 /// What should come of a line.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Expected {
     pub(super) outcome: Outcome,
     /// Failed attempts that are followed by another.
     pub(super) retried: u64,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// With these outputs, sorted.
     Done(Vec<Output>),
@@ -35,6 +61,22 @@ pub(super) struct Output {
     pub(super) topic: String,
     pub(super) key: Option<String>,
     pub(super) value: Option<String>,
+}
+
+impl Expected {
+    /// What should come of a copy of the line.
+    fn of_copy(&self, copy: usize) -> Result<Self, Failure> {
+        let outcome = match &self.outcome {
+            Outcome::Done(outputs) => {
+                let outputs = outputs.iter().map(|output| copy::output_of_copy(output, copy));
+                let mut outputs = outputs.collect::<Result<Vec<_>, _>>()?;
+                outputs.sort_unstable();
+                Outcome::Done(outputs)
+            }
+            other => other.clone(),
+        };
+        Ok(Self { outcome, retried: self.retried })
+    }
 }
 
 /// A line of the expected file.
@@ -76,7 +118,7 @@ impl Expectation {
     }
 
     /// What should come of this line; None when it should not come to this consumer.
-    pub(super) fn of(&self, line: usize) -> Option<&Expected> {
+    fn of(&self, line: usize) -> Option<&Expected> {
         self.0.get(&line)
     }
 }

@@ -2,8 +2,16 @@
 
 use super::ledger::{Account, Row};
 
-pub(super) const HEAD: [&str; 6] =
-    ["topic", "records", "outputs", "retried", "dropped", "dead-lettered"];
+pub(super) const HEAD: [&str; 8] = [
+    "topic",
+    "records",
+    "outputs",
+    "retried",
+    "dropped",
+    "duplicates",
+    "dead-lettered",
+    "redriven",
+];
 
 /// A row for each topic; a number that says nothing of a topic is left out.
 pub(super) fn rows(account: &Account) -> Vec<Vec<String>> {
@@ -19,6 +27,8 @@ fn cells(topic: &str, row: &Row) -> Vec<String> {
         number(row.outputs),
         number(row.retried),
         number(row.dropped),
+        number(row.duplicates),
         reasons.collect::<Vec<_>>().join(", "),
+        number(row.redriven),
     ]
 }

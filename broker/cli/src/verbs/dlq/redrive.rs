@@ -78,30 +78,51 @@ impl Args {
         let Self { name, filter, rate, dry_run } = self;
         let (admin, is_named) = (session.admin().await?, filter.names_offsets());
         let mut selection = Selection::of(admin.clone(), &name, filter).await?;
-        let mut work = Work {
-            admin,
-            rate: Rate::new(rate.filter(|_| !dry_run)),
-            report: Report::new(name, dry_run),
-            progress: terminal::counter("letters redriven"),
-            busy: BTreeMap::new(),
-            has_told: false,
-        };
-        while work.report.left == 0
-            && let Some(window) = selection.next().await?
-        {
-            work.redrive(window).await?;
-        }
-        work.wait_for_busy().await?;
-        work.progress.finish_and_clear();
-        let mut report = work.report;
-        report.not_open += selection.not_open;
+        let rate = Rate::new(rate.filter(|_| !dry_run));
+        let work = Work::new(admin, rate, Report::new(name, dry_run));
+        let report = work.redrive_all(&mut selection).await?;
         session.output.json(&report)?;
         show(&mut session.output, &report, selection.topic())?;
         report.is_done(is_named)
     }
 }
 
+/// Redrives the letters at these offsets of a partition of the dead-letter topic, each of which must
+/// be one; tells how many it was.
+pub(crate) async fn redrive(
+    admin: Admin,
+    name: DeploymentName,
+    partition: u32,
+    offsets: Vec<Offset>,
+) -> Result<u64, Failure> {
+    let filter = Filter::at(partition, &offsets);
+    let mut selection = Selection::of(admin.clone(), &name, filter).await?;
+    let work = Work::new(admin, Rate::new(None), Report::new(name, false));
+    let report = work.redrive_all(&mut selection).await?;
+    report.is_done(true)?;
+    Ok(report.redriven)
+}
+
 impl Work {
+    fn new(admin: Admin, rate: Rate, report: Report) -> Self {
+        let progress = terminal::counter("letters redriven");
+        Self { admin, rate, report, progress, busy: BTreeMap::new(), has_told: false }
+    }
+
+    /// Redrives what is selected, unless the deployment stands still while there is no room.
+    async fn redrive_all(mut self, selection: &mut Selection) -> Result<Report, Failure> {
+        while self.report.left == 0
+            && let Some(window) = selection.next().await?
+        {
+            self.redrive(window).await?;
+        }
+        self.wait_for_busy().await?;
+        self.progress.finish_and_clear();
+        let mut report = self.report;
+        report.not_open += selection.not_open;
+        Ok(report)
+    }
+
     /// Redrives all of a window, unless the deployment stands still while there is no room.
     async fn redrive(&mut self, window: Window) -> Result<(), Failure> {
         let Window { partition, mut letters } = window;

@@ -30,6 +30,12 @@ pub(super) struct Filter {
 }
 
 impl Filter {
+    /// The letters at these offsets of a partition.
+    pub(super) fn at(partition: u32, offsets: &[Offset]) -> Self {
+        let offsets = offsets.iter().map(|offset| offset.0).collect();
+        Self { reason: None, offsets, partition: Some(partition) }
+    }
+
     /// Whether it names single letters.
     pub(super) fn names_offsets(&self) -> bool {
         !self.offsets.is_empty()

@@ -21,32 +21,43 @@ pub(in crate::verbs::demo) struct Row {
     pub(in crate::verbs::demo) records: u64,
     /// Of the records, those that came to a consumer.
     pub(in crate::verbs::demo) inputs: u64,
+    /// Of these, those that came again and were skipped.
+    pub(in crate::verbs::demo) duplicates: u64,
     pub(in crate::verbs::demo) outputs: u64,
     pub(in crate::verbs::demo) retried: u64,
     pub(in crate::verbs::demo) dropped: u64,
     /// By reason.
     pub(in crate::verbs::demo) dead_lettered: BTreeMap<String, u64>,
+    /// Of the dead letters, those that were handled again.
+    pub(in crate::verbs::demo) redriven: u64,
 }
 
 impl Row {
     fn add(&mut self, other: &Self) {
         self.records += other.records;
         self.inputs += other.inputs;
+        self.duplicates += other.duplicates;
         self.outputs += other.outputs;
         self.retried += other.retried;
         self.dropped += other.dropped;
         for (reason, count) in &other.dead_lettered {
             *self.dead_lettered.entry(reason.clone()).or_default() += count;
         }
+        self.redriven += other.redriven;
     }
 
     pub(in crate::verbs::demo) fn deaths(&self) -> u64 {
         self.dead_lettered.values().sum()
     }
 
+    /// Dead letters whose records have no other outcome.
+    pub(in crate::verbs::demo) fn given_up(&self) -> u64 {
+        self.deaths().saturating_sub(self.redriven)
+    }
+
     /// Records that were handled, which leaves no trace of its own when nothing follows.
     pub(in crate::verbs::demo) fn done(&self) -> u64 {
-        self.inputs.saturating_sub(self.dropped + self.deaths())
+        self.inputs.saturating_sub(self.duplicates + self.dropped + self.given_up())
     }
 }
 
@@ -100,6 +111,7 @@ impl Account {
             ("outputs", found.outputs, told.outputs),
             ("retried", found.retried, told.retried),
             ("dropped", found.dropped, told.dropped),
+            ("duplicates", found.duplicates, told.duplicates),
             ("dead-lettered", found.deaths(), told.dead_lettered),
         ] {
             if found != told {
