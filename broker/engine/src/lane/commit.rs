@@ -8,7 +8,7 @@ use logmill_model::internal::{
 };
 use logmill_model::{
     Append, Commit, CommitClass, Committed, FailureReason, LaneId, LostOffsets, Offset, Outcome,
-    PartitionId, Precondition, Record, RecordBatch, Refusal, TopicId,
+    PartitionId, Precondition, Record, RecordBatch, Refusal, TopicId, TopicName,
 };
 use logmill_wasm::Failure;
 
@@ -44,7 +44,8 @@ impl Lane {
         let commit = match self.commit_of(&ran, &changes) {
             Ok(commit) => commit,
             Err(TopicMissing(topic)) => {
-                return self.forget(Next::Wait(format!("topic {topic} does not exist")));
+                let why = missing(&topic, &self.context.dlq);
+                return self.forget(Next::Wait(why));
             }
         };
         let is_claims = |it: &Append| it.partition.topic == TopicId::CLAIMS;
@@ -173,6 +174,12 @@ impl Lane {
         }
         Ok((gathered, decisions))
     }
+}
+
+/// Why nothing can be written to a topic that was deleted, for a person.
+fn missing(topic: &TopicName, dlq: &TopicName) -> String {
+    let again = format!("topic {topic} does not exist; the lane goes on when it is created again");
+    if topic == dlq { format!("dlq unavailable: {again}") } else { again }
 }
 
 fn appends(partition: Option<PartitionId>, records: impl Iterator<Item = Record>) -> Vec<Append> {

@@ -454,12 +454,16 @@ async fn a_lane_without_its_dead_letter_topic_waits_and_goes_on() {
     bench.append(PartitionId::CATALOG, &[gone.encode()]).await;
     let module = module(|_, _| Ok(Verdict::DeadLetter("bad".into())));
     let lane = tokio::spawn(bench.lane(&module).run());
-    soon(async {
-        while bench.status.lock().unwrap().waiting.is_none() {
+    let why = soon(async {
+        loop {
+            if let Some(why) = bench.status.lock().unwrap().waiting.clone() {
+                break why;
+            }
             tokio::task::yield_now().await;
         }
     })
     .await;
+    assert!(why.starts_with("dlq unavailable: topic dead does not exist"), "{why}");
     assert_eq!(bench.parts.views.cursor(LANE).unwrap().floor(), Offset(0));
     bench.create("dead", TopicId(40)).await;
     let mut ends = bench.parts.views.watch(PartitionId::new(TopicId(40), 0));
