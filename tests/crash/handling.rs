@@ -90,7 +90,7 @@ async fn finish(data: &DataDir, told: &Told) {
     broker.kill().await;
 }
 
-async fn die_at_any_step(order: &str, every: u64, steps_min: u64) {
+async fn die_at_any_step(order: &str, every: u64) {
     let (data, told) = prepared(order).await;
     let every = if soaks() { 1 } else { every };
     let (path, from) = ("journal/", CountFrom::Armed);
@@ -102,17 +102,18 @@ async fn die_at_any_step(order: &str, every: u64, steps_min: u64) {
     let check = async |data: DataDir, _: Died| finish(&data, &told).await;
     let steps = sweep.run(act, check).await;
     eprintln!("{steps} steps");
-    assert!(steps >= steps_min, "it dies at more than {steps} steps");
+    // How many there are depends on which commits of the two lanes are made durable together.
+    assert!(steps >= 8, "there are more than {steps} steps");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lane_dies_at_any_step_of_its_commits_in_order_of_the_partition() {
-    die_at_any_step("partition", 3, 16).await;
+    die_at_any_step("partition", 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lane_dies_at_any_step_of_its_commits_in_order_of_keys() {
-    die_at_any_step("key", 2, 8).await;
+    die_at_any_step("key", 2).await;
 }
 
 async fn die_at_any_call(order: &str, every: u64) {
