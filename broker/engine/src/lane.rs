@@ -18,6 +18,7 @@ pub(crate) mod redrive;
 pub(crate) mod run;
 pub(crate) mod settle;
 mod status;
+mod wait;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -195,78 +196,6 @@ impl Lane {
 
     fn has_room(&self) -> bool {
         self.parked.has_room(self.context.parked_max)
-    }
-
-    /// Stands at what was lost: only who moves the cursor by hand lets the lane go on, as a new one.
-    async fn stand(&mut self) {
-        let to = self.parts.log.start_offset(self.id.source);
-        tracing::error!(next = %self.cursor.next, %to, "the lane is lost: retention removed a record without an outcome");
-        self.report(0, None);
-        self.wait_for_stop().await;
-    }
-
-    async fn wait_for_stop(&mut self) {
-        // Whoever asks it to take something back is not kept waiting.
-        self.mail.close();
-        self.turn_away();
-        // An error is a deployment that is gone, and stops the lane as well.
-        let _ = self.stop.wait_for(|stop| *stop).await;
-    }
-
-    /// Stands until the deployment is paused: nothing more is to be given up.
-    async fn stand_broken(&mut self) {
-        self.report(0, Some("the module breaks on every record; it is being paused".to_owned()));
-        tokio::select! {
-            () = self.context.rows.alarm(self.context.dlq.as_str()) => {}
-            _ = self.stop.wait_for(|stop| *stop) => return,
-        }
-        self.wait_for_stop().await;
-    }
-
-    async fn wait(&mut self, time: Duration) {
-        tokio::select! {
-            () = tokio::time::sleep(time) => {}
-            // A sender that is gone is a deployment that is gone: the next step stops.
-            _ = self.stop.wait_for(|stop| *stop) => {}
-        }
-    }
-
-    async fn wait_for_space(&mut self, class: CommitClass) {
-        tokio::select! {
-            () = self.parts.wait_for_space(class) => {}
-            Some(redrive) = self.mail.recv() => self.opened = Some(redrive),
-            _ = self.stop.wait_for(|stop| *stop) => {}
-        }
-    }
-
-    /// Waits for new records, if any would be taken up, and for what is due after this long.
-    async fn wait_for_records(&mut self, due: Option<Duration>) {
-        let has_room = self.has_room();
-        if !has_room && let Some(why) = self.parked.fullness(self.context.parked_max) {
-            self.report(0, Some(why));
-        }
-        let is_due = async {
-            match due {
-                Some(time) => tokio::time::sleep(time).await,
-                None => std::future::pending().await,
-            }
-        };
-        let (claims, parts) = (&self.memory.claims, &self.parts);
-        let next = self.cursor.next;
-        let deleted = tokio::select! {
-            there = self.ends.wait_for(|end| has_room && *end > next) => there.is_err(),
-            () = is_due => false,
-            Some(redrive) = self.mail.recv() => {
-                self.opened = Some(redrive);
-                false
-            }
-            () = claim::expire_later(claims, parts) => false,
-            _ = self.stop.wait_for(|stop| *stop) => false,
-        };
-        if deleted {
-            self.report(0, Some(format!("topic {} was deleted", self.context.topic)));
-            self.wait_for_stop().await;
-        }
     }
 
     async fn handle(&mut self) -> Next {
