@@ -27,7 +27,7 @@ use crate::lane::parked::ParkedMax;
 use crate::lane::redrive::Redrive;
 use crate::lane::settle::Policy;
 use crate::lane::{Lane, LaneStatus};
-use crate::limits::{LANE_MAIL_MAX, LANES_SETTLE_MAX, RUNS_MAX};
+use crate::limits::{LANE_MAIL_MAX, LANES_SETTLE_MAX, RUN_RECORDS_MAX, RUNS_MAX};
 use crate::module_log::ModuleLog;
 use crate::outputs::Grants;
 use crate::parts::Parts;
@@ -371,6 +371,7 @@ fn context(
         policy: Policy { max_attempts: settings.max_attempts, backoff: settings.backoff.clone() },
         order: settings.order,
         parked_max: ParkedMax::of(settings),
+        run_records: RUN_RECORDS_MAX,
         grants: Grants::new(&settings.out),
         dlq: settings.dlq.clone(),
         handlers: Arc::new(guest.clone()),

@@ -1,8 +1,9 @@
 //! A lane: one deployment on one partition. It owns the cursor; nobody else moves it.
 //!
-//! Read, handle, commit, and again. The outputs, dead letters, counts, failed attempts and the
-//! cursor of a run are **one** commit, conditional on the cursor's revision, so that no crash
-//! falls between them and no later run can jump over an earlier, refused one.
+//! Read, handle, commit, and again: the next run is handled [ahead](pending) of the commit before it.
+//! The outputs, dead letters, counts, failed attempts and the cursor of a run are **one** commit,
+//! conditional on the cursor's revision, so that no crash falls between them and no later run can jump
+//! over an earlier, refused one.
 
 mod blamed;
 pub(crate) mod broken;
@@ -12,6 +13,7 @@ mod commit;
 mod measure;
 pub(crate) mod memory;
 pub(crate) mod parked;
+mod pending;
 pub(crate) mod read;
 mod recall;
 pub(crate) mod redrive;
@@ -20,6 +22,7 @@ pub(crate) mod settle;
 mod status;
 mod wait;
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -32,12 +35,13 @@ use crate::Error;
 use crate::claims::Fingerprint;
 use crate::cursors::LaneCursor;
 use crate::handler::Handler;
-use crate::limits::{LANE_RETRY_WAIT, RUN_RECORDS_MAX, TAKE_UP_MAX};
+use crate::limits::{LANE_RETRY_WAIT, TAKE_UP_MAX};
 use crate::parts::Parts;
 use blamed::Blamed;
 use call::Context;
 use memory::{ClaimWait, LaneMemory};
 use parked::Parked;
+use pending::Pending;
 use read::Batches;
 use redrive::Redrive;
 use run::{Broken, Ran, Run};
@@ -54,6 +58,8 @@ pub(crate) struct Lane {
     /// What it remembers, as it is durable.
     memory: LaneMemory,
     handler: Option<Box<dyn Handler>>,
+    /// The commit that leads to where it stands, until that has its outcome.
+    pending: Option<Pending>,
     ends: watch::Receiver<Offset>,
     stop: watch::Receiver<bool>,
     /// What it is asked to take back.
@@ -80,6 +86,8 @@ enum Step {
     Wait(Option<Duration>),
     /// There are records to handle.
     Handle,
+    /// A commit is on its way, and anything but handling records comes after it.
+    Settle,
 }
 
 /// How a step ended.
@@ -112,6 +120,7 @@ impl Lane {
         let blamed = Blamed::new(context.board.take(id));
         let named = (id, context.topic.clone());
         let memory = LaneMemory::new(&parts, &context.remembered, named, context.window_ms);
+        let records_max = context.run_records;
         Self {
             parts,
             context,
@@ -120,12 +129,13 @@ impl Lane {
             parked,
             memory,
             handler: None,
+            pending: None,
             ends,
             stop,
             mail,
             opened: None,
             status,
-            records_max: RUN_RECORDS_MAX,
+            records_max,
             refused: None,
             blamed,
             held_up: 0,
@@ -138,33 +148,41 @@ impl Lane {
             return;
         }
         loop {
-            match self.step() {
+            let next = match self.step() {
                 Step::Stop => return,
                 Step::Lost => return self.stand().await,
-                Step::TakeBack(redrive) => {
-                    if let Next::End = self.take_back(redrive).await {
-                        return;
-                    }
-                }
-                Step::Wait(due) => self.wait_for_records(due).await,
-                Step::Handle => match self.handle().await {
-                    Next::Go => self.report(0, None),
-                    Next::Wait(why) => {
-                        self.report(0, Some(why));
-                        self.wait(LANE_RETRY_WAIT).await;
-                    }
-                    Next::Corrupt(why, lost) => {
-                        self.report_corrupt(why, Some(lost));
-                        self.wait(LANE_RETRY_WAIT).await;
-                    }
-                    Next::WaitForSpace(class) => {
-                        self.report(0, Some("disk full".to_owned()));
-                        self.wait_for_space(class).await;
-                    }
-                    Next::WaitForClaim(key) => self.wait_for_claim(key).await,
-                    Next::Broken => return self.stand_broken().await,
+                Step::TakeBack(redrive) => match self.take_back(redrive).await {
                     Next::End => return,
+                    _ => continue,
                 },
+                Step::Wait(due) => {
+                    self.wait_for_records(due).await;
+                    continue;
+                }
+                Step::Settle => self.settle().await.unwrap_or_else(|next| next),
+                Step::Handle => match self.handle().await {
+                    Next::Go => Next::Go,
+                    // Nobody waits with a commit on its way.
+                    next => self.settled(next).await,
+                },
+            };
+            match next {
+                Next::Go => self.report(0, None),
+                Next::Wait(why) => {
+                    self.report(0, Some(why));
+                    self.wait(LANE_RETRY_WAIT).await;
+                }
+                Next::Corrupt(why, lost) => {
+                    self.report_corrupt(why, Some(lost));
+                    self.wait(LANE_RETRY_WAIT).await;
+                }
+                Next::WaitForSpace(class) => {
+                    self.report(0, Some("disk full".to_owned()));
+                    self.wait_for_space(class).await;
+                }
+                Next::WaitForClaim(key) => self.wait_for_claim(key).await,
+                Next::Broken => return self.stand_broken().await,
+                Next::End => return,
             }
         }
     }
@@ -174,17 +192,19 @@ impl Lane {
     }
 
     fn step(&mut self) -> Step {
+        if self.pending.is_some() {
+            return if self.has_next_run() { Step::Handle } else { Step::Settle };
+        }
         if self.is_stopped() {
             return Step::Stop;
         }
-        let floor = self.parked.first().unwrap_or(self.cursor.next);
-        if floor < self.parts.log.start_offset(self.id.source) {
+        if self.is_lost() {
             return Step::Lost;
         }
         if let Some(redrive) = self.opened.take().or_else(|| self.mail.try_recv().ok()) {
             return Step::TakeBack(redrive);
         }
-        if self.has_room() && self.cursor.next < self.parts.log.end_offset(self.id.source) {
+        if self.has_new() {
             return Step::Handle;
         }
         let now = self.parts.clock.now();
@@ -192,6 +212,22 @@ impl Lane {
             Some(0) => Step::Handle,
             ms => Step::Wait(ms.map(Duration::from_millis)),
         }
+    }
+
+    /// Whether there is nothing to do but to handle records.
+    fn has_next_run(&self) -> bool {
+        let is_asked = self.is_stopped() || self.opened.is_some() || !self.mail.is_empty();
+        let is_due = || self.parked.next_due().is_some_and(|at| at <= self.parts.clock.now());
+        !is_asked && !self.is_lost() && (self.has_new() || is_due())
+    }
+
+    fn is_lost(&self) -> bool {
+        let floor = self.parked.first().unwrap_or(self.cursor.next);
+        floor < self.parts.log.start_offset(self.id.source)
+    }
+
+    fn has_new(&self) -> bool {
+        self.has_room() && self.cursor.next < self.parts.log.end_offset(self.id.source)
     }
 
     fn has_room(&self) -> bool {
@@ -207,8 +243,9 @@ impl Lane {
             return self.skip(lost).await;
         }
         // Held over the read as well: what waits for a worker waits without its records.
-        let Ok(_slot) = Arc::clone(&self.context.slots).acquire_owned().await else {
-            return Next::End;
+        let _slot = match self.slot().await {
+            Ok(slot) => slot,
+            Err(next) => return next,
         };
         if self.blamed.is_new() {
             return self.leave_blamed().await;
@@ -227,8 +264,7 @@ impl Lane {
         self.begin(batches.records(self.records_max as u64));
         let mut ran = match self.execute(batches, level).await {
             Ok(ran) => ran,
-            Err(Error::ShuttingDown) => return Next::End,
-            Err(error) => return self.forget(Next::Wait(error.to_string())),
+            Err(next) => return next,
         };
         self.handler = ran.handler.take();
         let changes = ran.parked.take_changes();
@@ -244,7 +280,9 @@ impl Lane {
         self.commit(ran, changes).await
     }
 
-    async fn execute(&mut self, batches: Batches, level: SpaceLevel) -> Result<Ran, Error> {
+    /// Handles what was read. What is on its way is settled meanwhile, so that nobody waits for the keys
+    /// that it holds longer than for the disk.
+    async fn execute(&mut self, batches: Batches, level: SpaceLevel) -> Result<Ran, Next> {
         let Batches { due, gone, new } = batches;
         let run = Run {
             lane: self.id,
@@ -260,7 +298,27 @@ impl Lane {
             refused: self.refused.take(),
             level,
         };
-        self.parts.pool.run(move || run.execute()).await
+        let (parts, mut elsewhere) = (Arc::clone(&self.parts), None);
+        let mut running = pin!(parts.pool.run(move || run.execute()));
+        let ran = loop {
+            tokio::select! {
+                ran = &mut running => break ran,
+                settled = self.settle(), if self.pending.is_some() => elsewhere = settled.err(),
+            }
+        };
+        match (ran, elsewhere) {
+            (Ok(ran), None) => Ok(ran),
+            // It was handled ahead of something that has not happened.
+            (Ok(ran), Some(next)) => {
+                self.handler = ran.handler;
+                Err(next)
+            }
+            (Err(Error::ShuttingDown), _) => Err(Next::End),
+            (Err(error), _) => {
+                let next = self.settled(Next::Wait(error.to_string())).await;
+                Err(self.forget(next))
+            }
+        }
     }
 
     /// Stands again where its newest durable commit says.

@@ -17,6 +17,8 @@ use super::{Lane, Next};
 use crate::board::Ranges;
 use crate::limits::{READ_BYTES_MAX, RUN_RECORDS_MAX};
 
+const BLAMED_MAX: usize = 2 * RUN_RECORDS_MAX;
+
 /// What a lane has to handle alone.
 #[derive(Default)]
 pub(super) struct Blamed {
@@ -35,6 +37,11 @@ impl Blamed {
     /// Whether there is something to leave behind first.
     pub(super) fn is_new(&self) -> bool {
         !self.ranges.is_empty()
+    }
+
+    /// Whether nothing is to be handled alone.
+    pub(super) fn is_idle(&self) -> bool {
+        self.ranges.is_empty() && self.alone.is_empty()
     }
 
     /// What of these may be handled together.
@@ -75,12 +82,12 @@ impl Lane {
         next
     }
 
-    /// What lies between the cursor and this offset, as it is left behind: as much as a run handles, since
-    /// what follows was not being handled.
+    /// What lies between the cursor and this offset, as it is left behind: as much as two runs handle,
+    /// since one may have been ahead of the commit of the other, and what follows was not being handled.
     async fn read_blamed(&mut self, end: Offset) -> Result<Vec<(Offset, HoleRecord)>, Next> {
         let (mut found, mut next) = (Vec::new(), self.cursor.next);
         let end = end.min(self.parts.log.end_offset(self.id.source));
-        while next < end && found.len() < RUN_RECORDS_MAX {
+        while next < end && found.len() < BLAMED_MAX {
             let batches = self.read_at(next, READ_BYTES_MAX).await?;
             let Some(last) = batches.last() else { break };
             let read_to = last.envelope.end_offset();
@@ -97,7 +104,7 @@ impl Lane {
             }
             next = read_to;
         }
-        found.truncate(RUN_RECORDS_MAX);
+        found.truncate(BLAMED_MAX);
         Ok(found)
     }
 

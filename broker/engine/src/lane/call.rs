@@ -37,6 +37,8 @@ pub(crate) struct Context {
     pub(crate) policy: Policy,
     pub(crate) order: Order,
     pub(crate) parked_max: ParkedMax,
+    /// How many records it handles before it commits.
+    pub(crate) run_records: usize,
     pub(crate) grants: Grants,
     pub(crate) dlq: TopicName,
     pub(crate) handlers: Arc<dyn Handlers>,

@@ -1,23 +1,20 @@
-//! The one commit of a run, and what its outcome means for the lane.
+//! The one commit of a run.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use logmill_model::internal::{
     CursorRecord, CursorsRecord, DecisionsRecord, HoleRecord, StateRecord,
 };
 use logmill_model::{
-    Append, Commit, CommitClass, Committed, FailureReason, LaneId, LostOffsets, Offset, Outcome,
-    PartitionId, Precondition, Record, RecordBatch, Refusal, TopicId, TopicName,
+    Append, Commit, CommitClass, LaneId, LostOffsets, Offset, PartitionId, Precondition, Record,
+    RecordBatch, TopicName,
 };
-use logmill_wasm::Failure;
 
-use super::memory::{ClaimWait, Kept};
-use super::run::{Broken, Ran};
+use super::memory::Kept;
+use super::run::Ran;
 use super::{Lane, Next};
 use crate::batches::batches;
 use crate::claims::HeldKeys;
-use crate::limits::RUN_RECORDS_MAX;
 use crate::outputs::{Gathered, TopicMissing};
 
 pub(super) type Changes = BTreeMap<Offset, Option<HoleRecord>>;
@@ -40,7 +37,14 @@ pub(super) fn stands_at(lane: LaneId, cursor: &CursorRecord) -> Precondition {
 
 impl Lane {
     /// Commits what a run came to. Refused, nothing of it has happened.
+    ///
+    /// Its outcome is waited for, unless the lane may [run ahead](Self::may_run_ahead): then it is while
+    /// the next run is handled, or before anything else is done.
     pub(super) async fn commit(&mut self, ran: Ran, changes: Changes) -> Next {
+        // What a run came to is nothing without the commit that it was handled ahead of.
+        if let Err(next) = self.settle().await {
+            return next;
+        }
         let commit = match self.commit_of(&ran, &changes) {
             Ok(commit) => commit,
             Err(TopicMissing(topic)) => {
@@ -48,53 +52,11 @@ impl Lane {
                 return self.forget(Next::Wait(why));
             }
         };
-        let is_claims = |it: &Append| it.partition.topic == TopicId::CLAIMS;
-        let claims_at = commit.appends.iter().position(is_claims);
-        let Ran { cursor, parked, kept, records, last, row, times, broken, .. } = ran;
-        let (class, proposed) = (commit.class, Instant::now());
-        let Ok(outcome) = self.parts.sequencer.commit(commit).await else { return Next::End };
-        match outcome {
-            Outcome::Committed(committed) => {
-                self.measure(&cursor.counts, &times, proposed.elapsed());
-                self.remember(kept, cursor.revision, (claims_at, &committed));
-                (self.cursor, self.parked) = (cursor, parked);
-                self.records_max = RUN_RECORDS_MAX;
-                self.context.rows.add(row);
-                self.held_up = 0;
-                match broken {
-                    _ if self.context.rows.is_full() => Next::Broken,
-                    Some(Broken::Claim(ClaimWait::Key(key))) => Next::WaitForClaim(key),
-                    _ => Next::Go,
-                }
-            }
-            Outcome::Unknown => Next::End,
-            Outcome::Refused(refusal) => {
-                let next = self.refused(refusal, class, (records, last));
-                self.forget(next)
-            }
+        let runs_ahead = self.may_run_ahead(&ran);
+        if let Err(next) = self.propose(ran, commit).await {
+            return next;
         }
-    }
-
-    fn refused(
-        &mut self,
-        refusal: Refusal,
-        class: CommitClass,
-        (records, last): (usize, Option<Offset>),
-    ) -> Next {
-        match refusal {
-            Refusal::DiskFull => Next::WaitForSpace(class),
-            Refusal::TooLarge { .. } | Refusal::TooManyAppends { .. } if records > 1 => {
-                self.records_max = 1;
-                Next::Go
-            }
-            Refusal::TooLarge { .. } | Refusal::TooManyAppends { .. } => {
-                let (reason, detail) = (FailureReason::OutputLimit, refusal.to_string());
-                let failure = Failure { reason, detail, instance_lost: false };
-                self.refused = last.map(|offset| (offset, failure));
-                Next::Go
-            }
-            refusal => Next::Wait(self.parts.views.named(refusal).to_string()),
-        }
+        if runs_ahead { Next::Go } else { self.settle().await.unwrap_or_else(|next| next) }
     }
 
     /// Goes on behind a loss that was accepted, and counts it.
@@ -139,21 +101,6 @@ impl Lane {
         let mut all = appends(PartitionId::state_of(deployment), state);
         all.extend(appends(PartitionId::claims_of(deployment), claims));
         all
-    }
-
-    /// Takes in what a commit has made durable of what the lane remembers; its claims lie from this of
-    /// its appends on, one after another.
-    fn remember(
-        &self,
-        kept: Kept,
-        revision: u64,
-        (claims_at, committed): (Option<usize>, &Committed),
-    ) {
-        self.memory.state.apply(kept.state, revision);
-        let base = claims_at.and_then(|at| committed.base_offsets.get(at));
-        if let Some((claims, base)) = kept.claims.zip(base) {
-            claims.are_durable(*base, committed.time);
-        }
     }
 
     /// The batches that a run writes, and what it has decided with where that went.

@@ -1,5 +1,6 @@
 //! Lanes over a disk that fails, with modules that do as they are told.
 
+mod ahead;
 mod broken;
 mod claims;
 mod compressed;
@@ -42,6 +43,8 @@ const OUT: PartitionId = PartitionId::new(TopicId(17), 0);
 const DEAD: PartitionId = PartitionId::new(TopicId(18), 0);
 const LANE: LaneId = LaneId { deployment: DeploymentId(3), source: SOURCE };
 const MAX_ATTEMPTS: u32 = 3;
+/// So few that lanes run ahead of their commits.
+const RUN_RECORDS: usize = 4;
 
 type Script = fn(u64, u32) -> Result<Verdict, Failure>;
 
@@ -110,6 +113,7 @@ struct Bench {
     log: Arc<ModuleLog>,
     order: Order,
     parked_max: ParkedMax,
+    run_records: usize,
     rows: Arc<Rows>,
     alarms: mpsc::Receiver<Alarm>,
     remembered: Arc<Remembered>,
@@ -148,6 +152,7 @@ impl Bench {
             log,
             order,
             parked_max,
+            run_records: RUN_RECORDS,
             rows,
             alarms,
             remembered,
@@ -216,6 +221,7 @@ impl Bench {
             policy: Policy { max_attempts: MAX_ATTEMPTS, backoff: Backoff::Fixed(0) },
             order: self.order,
             parked_max: self.parked_max,
+            run_records: self.run_records,
             grants: Grants::new(&[OutputGrant { alias: None, topic: name("out") }]),
             dlq: name("dead"),
             handlers,

@@ -1,10 +1,12 @@
 //! What a lane waits for, when it does not handle records: each wait ends when it is told to stop.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use logmill_model::CommitClass;
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Lane, claim};
+use super::{Lane, Next, claim};
 
 impl Lane {
     /// Stands at what was lost: only who moves the cursor by hand lets the lane go on, as a new one.
@@ -77,5 +79,14 @@ impl Lane {
             self.report(0, Some(format!("topic {} was deleted", self.context.topic)));
             self.wait_for_stop().await;
         }
+    }
+
+    /// A place among the runs of the deployment. Nobody waits for it with a commit on its way.
+    pub(super) async fn slot(&mut self) -> Result<OwnedSemaphorePermit, Next> {
+        if let Ok(slot) = Arc::clone(&self.context.slots).try_acquire_owned() {
+            return Ok(slot);
+        }
+        self.settle().await?;
+        Arc::clone(&self.context.slots).acquire_owned().await.map_err(|_| Next::End)
     }
 }

@@ -70,7 +70,7 @@ async fn a_run_holds_a_bounded_part_of_what_batches_decompress_to() {
         due: Vec::new(),
         gone: Vec::new(),
         batches,
-        records_max: RUN_RECORDS_MAX,
+        records_max: crate::limits::RUN_RECORDS_MAX,
         refused: None,
         level: SpaceLevel::Normal,
     }

@@ -1,0 +1,136 @@
+//! A commit that is on its way, while the lane handles what comes next.
+//!
+//! A commit waits for the disk, and a run for the module: one after the other, a lane would wait for
+//! each in turn. So the next run is handled *ahead* of the commit before it. What it comes to is
+//! committed only when that one is durable, and is dropped when it is not: nothing of it has happened.
+
+use std::time::Instant;
+
+use logmill_model::{
+    Append, Commit, CommitClass, Committed, Counts, FailureReason, Offset, Outcome, Refusal,
+    TopicId,
+};
+use logmill_wasm::Failure;
+
+use super::broken::Row;
+use super::memory::{ClaimWait, Kept};
+use super::run::{Broken, Ran, Times};
+use super::{Lane, Next};
+use crate::sequencer::Ticket;
+
+/// A commit that is on its way. The lane stands where that leads to already.
+pub(super) struct Pending {
+    ticket: Ticket,
+    class: CommitClass,
+    proposed: Instant,
+    kept: Kept,
+    /// Where in the commit the claims begin.
+    claims_at: Option<usize>,
+    records: usize,
+    last: Option<Offset>,
+    row: Row,
+    times: Times,
+    broken: Option<Broken>,
+    /// The counts before it.
+    before: Counts,
+}
+
+impl Lane {
+    /// Whether the next run may be handled while the commit of this one is on its way. That one sees
+    /// what this one has settled, left behind and claimed, but not what it has set: state is looked up as
+    /// it is durable. And where anything is out of the ordinary, as with records that break the module, one
+    /// thing is done after the other.
+    pub(super) fn may_run_ahead(&self, ran: &Ran) -> bool {
+        ran.records > 0
+            && ran.broken.is_none()
+            && ran.kept.state.is_empty()
+            && ran.row.after(self.context.rows.length()) == 0
+            && self.records_max == self.context.run_records
+            && self.blamed.is_idle()
+    }
+
+    /// Sends the commit of a run on its way, and stands where it leads to.
+    pub(super) async fn propose(&mut self, ran: Ran, commit: Commit) -> Result<(), Next> {
+        let is_claims = |it: &Append| it.partition.topic == TopicId::CLAIMS;
+        let claims_at = commit.appends.iter().position(is_claims);
+        let (class, proposed) = (commit.class, Instant::now());
+        let Ok(ticket) = self.parts.sequencer.propose(commit).await else { return Err(Next::End) };
+        let Ran { cursor, parked, kept, records, last, row, times, broken, .. } = ran;
+        let before = std::mem::replace(&mut self.cursor, cursor).counts;
+        self.parked = parked;
+        self.pending = Some(Pending {
+            ticket,
+            class,
+            proposed,
+            kept,
+            claims_at,
+            records,
+            last,
+            row,
+            times,
+            broken,
+            before,
+        });
+        Ok(())
+    }
+
+    /// Waits for the outcome of the commit that is on its way, if one is. An error: the lane does not
+    /// stand where it was to lead to.
+    pub(super) async fn settle(&mut self) -> Result<Next, Next> {
+        let Some(pending) = &mut self.pending else { return Ok(Next::Go) };
+        let outcome = (&mut pending.ticket).await;
+        let Some(pending) = self.pending.take() else { return Ok(Next::Go) };
+        match outcome {
+            Outcome::Committed(committed) => Ok(self.is_durable(pending, &committed)),
+            Outcome::Unknown => Err(Next::End),
+            Outcome::Refused(refusal) => {
+                let next = self.refused(refusal, &pending);
+                Err(self.forget(next))
+            }
+        }
+    }
+
+    /// What is to be done next, once what is on its way has its outcome.
+    pub(super) async fn settled(&mut self, next: Next) -> Next {
+        match self.settle().await {
+            Ok(_) => next,
+            Err(other) => other,
+        }
+    }
+
+    fn is_durable(&mut self, pending: Pending, committed: &Committed) -> Next {
+        let Pending { proposed, kept, claims_at, row, times, broken, before, .. } = pending;
+        self.measure(&before, &times, proposed.elapsed());
+        self.memory.state.apply(kept.state, self.cursor.revision);
+        // The claims lie one after another from here on.
+        let base = claims_at.and_then(|at| committed.base_offsets.get(at));
+        if let Some((claims, base)) = kept.claims.zip(base) {
+            claims.are_durable(*base, committed.time);
+        }
+        self.records_max = self.context.run_records;
+        self.context.rows.add(row);
+        self.held_up = 0;
+        match broken {
+            _ if self.context.rows.is_full() => Next::Broken,
+            Some(Broken::Claim(ClaimWait::Key(key))) => Next::WaitForClaim(key),
+            _ => Next::Go,
+        }
+    }
+
+    fn refused(&mut self, refusal: Refusal, pending: &Pending) -> Next {
+        match refusal {
+            Refusal::DiskFull => Next::WaitForSpace(pending.class),
+            Refusal::TooLarge { .. } | Refusal::TooManyAppends { .. } if pending.records > 1 => {
+                self.records_max = 1;
+                Next::Go
+            }
+            Refusal::TooLarge { .. } | Refusal::TooManyAppends { .. } => {
+                let (reason, detail) = (FailureReason::OutputLimit, refusal.to_string());
+                let failure = Failure { reason, detail, instance_lost: false };
+                self.refused = pending.last.map(|offset| (offset, failure));
+                Next::Go
+            }
+            refusal => Next::Wait(self.parts.views.named(refusal).to_string()),
+        }
+    }
+}
