@@ -3,9 +3,11 @@
 
 use std::io::{self, IoSlice};
 
+use logmill_model::Csn;
+
 use crate::entry::{ENTRY_HEADER_BYTES, EntryHeader, Kind};
 use crate::file_header::FileHeader;
-use crate::file_name::index_path;
+use crate::file_name::{FileName, INDEX_SUFFIX, SUFFIX, file_name, index_path};
 use crate::index::{
     Point, PointsPlace, SUMMARY_HEADER_BYTES, Summary, decode_points, decode_summary, summary_bytes,
 };
@@ -31,17 +33,28 @@ pub(crate) fn read_claim(
     path: &str,
     header: &FileHeader,
 ) -> Option<Summary> {
-    let index = storage.open(&index_path(path)).ok()?;
+    let summary = read_whole(storage, &index_path(path))?;
+    ((summary.salt, summary.first) == (header.salt, header.first)).then_some(summary)
+}
+
+/// The last commit of the journal file that the index at `path` is of, which is not there.
+pub(crate) fn claimed_csn(storage: &dyn Storage, path: &str) -> Option<Csn> {
+    let stem = file_name(path).strip_suffix(INDEX_SUFFIX)?;
+    let name: FileName = format!("{stem}{SUFFIX}").parse().ok()?;
+    let summary = read_whole(storage, path)?;
+    (summary.first == name.first).then_some(summary.seal.newest.csn)
+}
+
+/// The summary in the index at `path`, if it is as it was written.
+fn read_whole(storage: &dyn Storage, path: &str) -> Option<Summary> {
+    let index = storage.open(path).ok()?;
     let mut begin = [0; SUMMARY_HEADER_BYTES];
     read_exactly(&*index, &mut begin, 0)?;
     let index_bytes = index.bytes().ok()?;
     let length = summary_bytes(&begin).filter(|length| *length <= index_bytes)?;
     let mut bytes = vec![0; usize::try_from(length).ok()?];
     read_exactly(&*index, &mut bytes, 0)?;
-    let summary = decode_summary(&bytes)?;
-    let is_of_file = summary.index_bytes() == index_bytes
-        && (summary.salt, summary.first) == (header.salt, header.first);
-    is_of_file.then_some(summary)
+    decode_summary(&bytes).filter(|summary| summary.index_bytes() == index_bytes)
 }
 
 /// Whether the file ends with the seal that the summary says.

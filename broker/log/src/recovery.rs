@@ -36,7 +36,7 @@ use crate::stats::add;
 use crate::storage::{Storage, StorageLock, SyncSite};
 use crate::visible::Visible;
 use crate::writer::{Current, Start, Writer};
-use crate::{Cleaner, Error, Hole, Journal, Log, Settings};
+use crate::{Cleaner, Error, Hole, Journal, Log, Settings, index_file};
 use directory::{Directory, JournalFile};
 use file_set::{Candidates, FileSet};
 use history::History;
@@ -126,7 +126,7 @@ pub(crate) fn open_as(
     let plan = Plan::of(files, headless, blank)?;
     let files = Files::new(Arc::clone(&storage), settings.points_cache_bytes);
     let visible = Arc::new(Visible::new(files));
-    let set = file_set(&plan, &segments, missing)?;
+    let set = file_set((&plan, &segments), claimed(&*storage, &stray_indexes), missing)?;
     visible.set_starts(set.starts);
     let headless = plan.headless.iter().map(|file| file.path.clone());
     visible.sealed.set_headless(headless.chain(set.gaps.headless_segments()).collect());
@@ -173,10 +173,12 @@ pub(crate) fn open_as(
 /// What an opening of the log would find. Changes nothing.
 pub(crate) fn judge(storage: &Arc<dyn Storage>) -> Result<Visible, Error> {
     refuse_half_backup(&**storage)?;
-    let Directory { files, headless, segments, blank, .. } = Directory::read(storage)?;
+    let Directory { files, headless, segments, blank, stray_indexes, .. } =
+        Directory::read(storage)?;
     let plan = Plan::of(files, headless, blank)?;
     let visible = Visible::new(Files::new(Arc::clone(storage), 0));
-    let set = file_set(&plan, &segments, Missing::Refused)?;
+    let claimed = claimed(&**storage, &stray_indexes);
+    let set = file_set((&plan, &segments), claimed, Missing::Refused)?;
     visible.set_starts(set.starts);
     let history = History::read(set.live, plan.headless, &set.gaps, &visible)?;
     history.losses.move_ends(&visible);
@@ -184,10 +186,21 @@ pub(crate) fn judge(storage: &Arc<dyn Storage>) -> Result<Visible, Error> {
     Ok(visible)
 }
 
-fn file_set(plan: &Plan, segments: &[JournalFile], missing: Missing) -> Result<FileSet, Error> {
+/// The newest commit that these indexes tell of.
+fn claimed(storage: &dyn Storage, stray_indexes: &[String]) -> Csn {
+    let claimed = stray_indexes.iter().filter_map(|path| index_file::claimed_csn(storage, path));
+    claimed.max().unwrap_or(Csn::ZERO)
+}
+
+fn file_set(
+    (plan, segments): (&Plan, &[JournalFile]),
+    claimed: Csn,
+    missing: Missing,
+) -> Result<FileSet, Error> {
     let Plan { live: journal, headless, dead: blank } = plan;
     let candidates = Candidates { journal, segments, headless, blank };
     let mut set = FileSet::of(&candidates, &segments_records::read)?;
+    set.gaps.claimed = claimed;
     set.gaps.accept_all = missing == Missing::Accepted;
     Ok(set)
 }

@@ -5,7 +5,7 @@
 
 mod harness;
 
-use harness::rot::{flip, flip_header, proven_end, reports};
+use harness::rot::{accept, flip, flip_header, proven_end, reports};
 use harness::survivors::Survivors;
 use harness::{
     Running, Snapshot, entries_of, is_index, is_journal, mix, newest_file, restored, seeds,
@@ -140,6 +140,33 @@ fn a_last_file_that_is_shorter_than_its_index_says_has_lost_what_was_cut() {
     let running = Running::open(&restored(&bad), settings()).unwrap();
     assert_eq!(running.log.corrupt(), []);
     running.check().unwrap();
+}
+
+/// The broker before stopped in order, so that its last file does not tell of a newer one.
+#[test]
+fn a_last_file_that_is_gone_is_told_by_its_index_and_can_be_accepted() {
+    let storage = restored(&history(|running| running.close().unwrap()));
+    let mut running = Running::open(&storage, settings()).unwrap();
+    let (begin, mut survivors) = (running.next, Survivors::of(COMMITS));
+    survivors.go_on(&mut running, 3);
+    running.close().unwrap();
+    let mut bad = snapshot(&storage);
+    let path = newest_file(&bad);
+    let hit = csns(&bad.remove(&path).unwrap());
+    let storage = restored(&bad);
+    let error = Running::open(&storage, settings()).err().unwrap();
+    assert!(
+        matches!(error, Error::Missing { first, place: "after", .. } if first == begin),
+        "{error}"
+    );
+    assert_eq!(snapshot(&storage), bad, "nothing is changed");
+    let findings: Vec<_> = reports(&storage).into_iter().flat_map(|it| it.findings).collect();
+    assert!(findings.iter().any(|it| it.cost == Cost::Loss), "{findings:?}");
+
+    accept(&storage);
+    let mut running = Running::open(&storage, settings()).unwrap();
+    assert!(running.next > *hit.last().unwrap(), "no number is used again");
+    survivors.go_on(&mut running, 3);
 }
 
 #[test]

@@ -39,6 +39,8 @@ pub(super) struct Gaps {
     /// A record of `_segments` may be lost that says what became of entries before this one.
     pub(super) unsure_before: Csn,
     pub(super) missing: Vec<MissingSegment>,
+    /// The newest commit that an index tells of whose file is not there.
+    pub(super) claimed: Csn,
     /// Whether somebody is about to accept all that is lost.
     pub(super) accept_all: bool,
 }
@@ -107,6 +109,12 @@ impl Gaps {
             return Err(self.refusal(gap, next));
         };
         Ok(gone(gap, place, what))
+    }
+
+    /// Whether a newer file than the last one that is there was written, which ends with this commit and
+    /// whose broker stopped in order. All other seals tell of a newer file themselves.
+    pub(super) fn is_followed(&self, newest: Csn) -> bool {
+        newest < self.claimed
     }
 
     /// The hole that follows the last file, though a newer one was written. Nobody knows how many

@@ -122,7 +122,9 @@ impl History {
                     self.unsealed.push(Unsealed { file, newest, position });
                 }
             }
-            End::Sealed(SealReason::Stopped) if is_last => self.end(file, read, visible)?,
+            End::Sealed(SealReason::Stopped) if is_last && !gaps.is_followed(read.newest.csn) => {
+                self.end(file, read, visible)?;
+            }
             End::Sealed(_) if is_last => {
                 let newest = read.newest.csn;
                 let place = (file.path.clone(), read.seal().end);
