@@ -29,34 +29,40 @@ fn expected(from: u64) -> Vec<String> {
     (from..INPUTS).map(|offset| format!("{offset}.0")).collect()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_next_run_is_handled_while_a_commit_waits_for_the_disk_and_shows_nothing() {
+/// A lane's surroundings with inputs before it, where nothing becomes durable until the storage is told.
+async fn held() -> (FaultyStorage, Bench, Arc<Scripted>) {
     let storage = FaultyStorage::new();
     let bench = Bench::open(&storage);
-    bench.prepare(INPUTS as usize).await;
-    let module = module(one_output);
+    bench.prepare(usize::try_from(INPUTS).unwrap()).await;
     storage.hold_syncs();
+    (storage, bench, module(one_output))
+}
+
+/// Waits until there are so many outputs, and ends the lane.
+async fn finish(bench: &Bench, lane: tokio::task::JoinHandle<()>, outputs: u64) {
+    let mut ends = bench.parts.views.watch(OUT);
+    soon(ends.wait_for(|end| *end == Offset(outputs))).await.unwrap();
+    bench.stop.send_replace(true);
+    soon(lane).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_next_run_is_handled_while_a_commit_waits_for_the_disk_and_shows_nothing() {
+    let (storage, bench, module) = held().await;
     let lane = tokio::spawn(bench.lane(&module).run());
     handled_ahead(&module).await;
     assert_eq!(bench.parts.views.cursor(LANE).unwrap().floor(), Offset(0));
     assert_eq!(bench.parts.log.end_offset(OUT), Offset(0));
     storage.release_syncs();
-    let mut ends = bench.parts.views.watch(OUT);
-    soon(ends.wait_for(|end| *end == Offset(INPUTS))).await.unwrap();
-    bench.stop.send_replace(true);
-    soon(lane).await.unwrap();
+    finish(&bench, lane, INPUTS).await;
     assert_eq!(values(&bench), expected(0));
     bench.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_handled_ahead_of_a_refused_commit_has_not_happened() {
-    let storage = FaultyStorage::new();
-    let bench = Bench::open(&storage);
-    bench.prepare(INPUTS as usize).await;
-    let module = module(one_output);
+    let (storage, bench, module) = held().await;
     let lane = bench.lane(&module);
-    storage.hold_syncs();
     // Somebody moves the cursor, which is on its way when the lane begins.
     let moved = bench.parts.views.cursor(LANE).unwrap().moved(LANE, Offset(20));
     let moved: Vec<Record> = moved.iter().map(CursorsRecord::encode).collect();
@@ -67,10 +73,7 @@ async fn what_was_handled_ahead_of_a_refused_commit_has_not_happened() {
     handled_ahead(&module).await;
     storage.release_syncs();
     assert!(matches!(soon(ticket).await, Outcome::Committed(_)));
-    let mut ends = bench.parts.views.watch(OUT);
-    soon(ends.wait_for(|end| *end == Offset(INPUTS - 20))).await.unwrap();
-    bench.stop.send_replace(true);
-    soon(lane).await.unwrap();
+    finish(&bench, lane, INPUTS - 20).await;
     assert_eq!(values(&bench), expected(20));
     let counts = bench.parts.views.cursor(LANE).unwrap().record.counts;
     assert_eq!((counts.done, counts.outputs), (INPUTS - 20, INPUTS - 20));
@@ -79,11 +82,7 @@ async fn what_was_handled_ahead_of_a_refused_commit_has_not_happened() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lane_that_is_told_to_stop_settles_what_is_on_its_way_first() {
-    let storage = FaultyStorage::new();
-    let bench = Bench::open(&storage);
-    bench.prepare(INPUTS as usize).await;
-    let module = module(one_output);
-    storage.hold_syncs();
+    let (storage, bench, module) = held().await;
     let lane = tokio::spawn(bench.lane(&module).run());
     handled_ahead(&module).await;
     bench.stop.send_replace(true);
