@@ -9,12 +9,12 @@ use serde_json::Value;
 
 use crate::PROGRAM;
 
-/// Flips a bit in the one place of the journal where these bytes are; returns the file's path.
+/// Flips a bit in the last place of a journal file where these bytes are; returns the file's path.
 fn rot(data: &Path, bytes: &[u8]) -> PathBuf {
     for entry in std::fs::read_dir(data.join("journal")).unwrap() {
         let path = entry.unwrap().path();
         let mut file = std::fs::read(&path).unwrap();
-        if let Some(at) = file.windows(bytes.len()).position(|window| window == bytes) {
+        if let Some(at) = file.windows(bytes.len()).rposition(|window| window == bytes) {
             file[at] ^= 1;
             std::fs::write(&path, file).unwrap();
             return path;
@@ -172,6 +172,7 @@ async fn a_lane_stands_before_a_rotten_batch_and_goes_on_behind_it_when_that_is_
         assert!(says.iter().all(|it| shown.contains(it)), "{shown}");
     }
     broker.logmill(&["consume", "in", "--from", "2"]).await.refused(1, why);
+    broker.logmill(&["trace", "in", "0", "2"]).await.refused(1, why);
     let (_, _, data) = broker.terminate().await;
 
     let dir = data.path().to_str().unwrap();
@@ -184,6 +185,35 @@ async fn a_lane_stands_before_a_rotten_batch_and_goes_on_behind_it_when_that_is_
     assert_eq!(outputs, ["0 done", "3 done", "4 done", "5 done"], "each once");
     let (_, _, data) = broker.terminate().await;
     PROGRAM.run(&["inspect", "verify", data.path().to_str().unwrap()]).await.ok();
+}
+
+#[tokio::test]
+async fn a_rotten_letter_is_passed_over_and_one_that_was_redriven_holds_up_its_lane() {
+    let component = guest("scripted").await;
+    let broker = Broker::start(PROGRAM).await;
+    broker.create_topic("in", 1).await;
+    broker.deploy("m", World::Consumer, &component, "--on in --out out --from earliest").await;
+    for value in ["0 reject", "1 reject", "2 reject"] {
+        broker.logmill(&["produce", "in", value]).await.ok();
+        broker.settled("m").await;
+    }
+    broker.logmill(&["module", "pause", "m"]).await.ok();
+    let (_, _, data) = broker.terminate().await;
+    rot(data.path(), b"1 reject");
+
+    let broker = Broker::start_on(PROGRAM, &data).await;
+    let says = "m.dlq/0 is corrupt from offset 1 to before 2";
+    broker.logmill(&["dlq", "show", "m"]).await.refused(1, says);
+    let told: Value = broker.logmill(&["dlq", "redrive", "m", "-o", "json"]).await.json_line();
+    assert_eq!(told["redriven"], 2, "what can't be read is no letter: {told}");
+    let (_, _, data) = broker.terminate().await;
+    rot(data.path(), b"2 reject");
+
+    let broker = Broker::start_on(PROGRAM, &data).await;
+    broker.logmill(&["module", "resume", "m"]).await.ok();
+    let why = stands(&broker, "m", "in").await.waiting.unwrap();
+    let says = "corrupt: the dead letter of offset 2: m.dlq/0 is corrupt from offset 2 to before 3";
+    assert!(why.starts_with(says), "{why}");
 }
 
 /// Where a bit flips in an entry.

@@ -10,6 +10,8 @@ use logmill_model::{
     DeploymentId, DeploymentName, LaneId, Offset, PartitionId, TopicId, TopicName, World,
 };
 
+use crate::{CorruptRange, Error};
+
 /// Topics and deployments as of some commit.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Catalog {
@@ -132,6 +134,12 @@ impl Catalog {
     /// How people call a topic: by its name, or else by its id.
     pub(crate) fn shown_topic(&self, id: TopicId) -> String {
         self.topic_name(id).map_or_else(|| id.to_string(), ToString::to_string)
+    }
+
+    /// A failure to read in the words of who knows topics by name.
+    pub(crate) fn unread(&self, error: logmill_log::Error) -> Error {
+        let name = |topic| self.shown_topic(topic);
+        CorruptRange::of(error, name).map_or_else(Error::from, Error::CorruptRange)
     }
 
     /// The bytes at which a topic's partitions take no more; None when they always do.

@@ -1,5 +1,7 @@
 //! What can go wrong when the engine is asked for something.
 
+use std::fmt;
+
 use logmill_model::{DeploymentName, FailureReason, Offset, PartitionId, Refusal, TopicName};
 
 use crate::CorruptRange;
@@ -218,6 +220,15 @@ impl From<logmill_log::Error> for Error {
 }
 
 impl Error {
+    /// What can't be read, for a person, if that is why.
+    pub(crate) fn corrupt(&self) -> Option<&dyn fmt::Display> {
+        match self {
+            Self::CorruptRange(range) => Some(range),
+            Self::Corrupt(error) => Some(error),
+            _ => None,
+        }
+    }
+
     /// Whether the same request may succeed later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {

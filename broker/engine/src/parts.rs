@@ -144,7 +144,7 @@ impl Parts {
         tokio::task::spawn_blocking(move || log.read(partition, from, bytes_max))
             .await
             .map_err(|_| Error::ShuttingDown)?
-            .map_err(|error| self.views.unread(error))
+            .map_err(|error| self.views.catalog().unread(error))
     }
 
     /// Commits and tells refusal and unknown outcome as errors.

@@ -42,6 +42,6 @@ impl Parts {
         tokio::task::spawn_blocking(move || log.offset_at(partition, time))
             .await
             .map_err(|_| Error::ShuttingDown)?
-            .map_err(|error| self.views.unread(error))
+            .map_err(|error| self.views.catalog().unread(error))
     }
 }

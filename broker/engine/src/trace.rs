@@ -65,8 +65,7 @@ impl Search {
         &self,
         consumers: &[(DeploymentName, DeploymentId)],
     ) -> Result<(Vec<TracedAttempt>, bool), Error> {
-        let Some(appended) = self.log.read(self.source, self.offset, 1)?.first().map(appended)
-        else {
+        let Some(appended) = self.read(self.source, self.offset, 1)?.first().map(appended) else {
             return Ok((Vec::new(), true));
         };
         let (mut attempts, mut is_whole) = (Vec::new(), true);
@@ -89,7 +88,7 @@ impl Search {
         let end = self.log.end_offset(decisions);
         let mut bytes = 0;
         while next < end {
-            let batches = self.log.read(decisions, next, TRACE_READ_BYTES)?;
+            let batches = self.read(decisions, next, TRACE_READ_BYTES)?;
             let Some(last) = batches.last() else { break };
             next = last.envelope.end_offset();
             for stored in &batches {
@@ -111,6 +110,16 @@ impl Search {
             }
         }
         Ok(true)
+    }
+
+    fn read(
+        &self,
+        partition: PartitionId,
+        from: Offset,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredBatch>, Error> {
+        let read = self.log.read(partition, from, bytes_max);
+        read.map_err(|error| self.catalog.unread(error))
     }
 
     fn attempt(
@@ -145,7 +154,7 @@ impl Search {
         let mut next = self.log.offset_at(partition, ts)?;
         let end = self.log.end_offset(partition);
         while next < end {
-            let batches = self.log.read(partition, next, TRACE_READ_BYTES)?;
+            let batches = self.read(partition, next, TRACE_READ_BYTES)?;
             let Some(last) = batches.last() else { break };
             next = last.envelope.end_offset();
             for StoredBatch { envelope, .. } in &batches {

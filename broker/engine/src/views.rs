@@ -13,11 +13,11 @@ use logmill_model::internal::{CursorsRecord, HoleRecord};
 use logmill_model::{Csn, DeploymentId, LaneId, Offset, PartitionId, Refusal, Timestamp};
 use tokio::sync::watch;
 
+use crate::Error;
 use crate::catalog::{Catalog, PartitionChange};
 use crate::cursors::{Cursors, LaneCursor};
 use crate::letters::Letters;
 use crate::sequencer::Changes;
-use crate::{CorruptRange, Error};
 
 /// The durable state that is derived from internal topics.
 pub(crate) struct Views {
@@ -127,12 +127,6 @@ impl Views {
             Some(topic) => Error::TopicFull { topic, partition: partition.index, bytes, max },
             None => Refusal::NoSuchPartition(partition).into(),
         }
-    }
-
-    /// A failure to read in the words of who knows topics by name.
-    pub(crate) fn unread(&self, error: logmill_log::Error) -> Error {
-        let name = |topic| self.catalog().shown_topic(topic);
-        CorruptRange::of(error, name).map_or_else(Error::from, Error::CorruptRange)
     }
 
     /// The entry up to which all that entries say is in internal topics as well, or was read from

@@ -104,11 +104,13 @@ impl Lane {
             // Where there is none any more, the next one is read.
             Ok(batches) => Ok(batches.into_iter().next()),
             Err(Error::OffsetOutOfRange { .. }) => Ok(None),
-            Err(Error::Corrupt(error)) => {
-                let what = format!("corrupt: the dead letter of offset {source}: {error}");
-                Err(Next::Corrupt(what, LostOffsets { from: source, to: source.next() }))
-            }
-            Err(error) => Err(Next::Wait(error.to_string())),
+            Err(error) => Err(match error.corrupt() {
+                Some(what) => {
+                    let what = format!("corrupt: the dead letter of offset {source}: {what}");
+                    Next::Corrupt(what, LostOffsets { from: source, to: source.next() })
+                }
+                None => Next::Wait(error.to_string()),
+            }),
         }
     }
 

@@ -96,11 +96,11 @@ impl Dlq {
             let stored = match parts.read(self.partition, offset, 1).await {
                 Ok(batches) => batches.into_iter().next(),
                 Err(Error::OffsetOutOfRange { .. }) => None,
-                Err(Error::Corrupt(error)) => {
-                    found.insert(offset, Found::Unreadable(error.to_string()));
+                Err(error) => {
+                    let what = error.corrupt().map(ToString::to_string).ok_or(error)?;
+                    found.insert(offset, Found::Unreadable(what));
                     continue;
                 }
-                Err(error) => return Err(error),
             };
             found.insert(offset, Found::Other);
             let Some(stored) = stored else { continue };

@@ -40,8 +40,8 @@ impl Engine {
             let batches = match parts.read(dlq.partition, next, READ_BYTES_MAX).await {
                 Ok(batches) => batches,
                 // What can't be read is no letter that anybody could deal with.
-                Err(Error::Corrupt(logmill_log::Error::CorruptRange { to, .. })) => {
-                    next = to;
+                Err(Error::CorruptRange(range)) => {
+                    next = range.to;
                     continue;
                 }
                 // Retention was faster.
