@@ -26,10 +26,12 @@ pub(crate) struct Args {
     /// Only on this partition; an offset needs it where there are several
     #[arg(long)]
     partition: Option<u32>,
-    /// Forget the keys that were claimed, in all lanes: their records are no duplicates any more
+    /// Forget the keys that were claimed, in all lanes: their records are no duplicates any more. State
+    /// that counts them counts them again, unless that is forgotten as well
     #[arg(long)]
     forget_claims: bool,
-    /// Forget what the module remembers, in the lanes that are moved
+    /// Forget what the module remembers, in the lanes that are moved. Records whose keys are claimed do
+    /// not bring it back, unless the claims are forgotten as well
     #[arg(long)]
     forget_state: bool,
     #[command(flatten)]
