@@ -1,5 +1,6 @@
 //! An ack follows the disk, and one sync serves many acks.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -7,10 +8,19 @@ use logmill_tests::{Broker, Setup, get, read_all, record, text};
 
 use crate::PROGRAM;
 
-/// Whether this machine lets one program trace another.
-fn can_trace() -> bool {
-    let traced = Command::new("strace").args(["-f", "-o", "/dev/null", "true"]).output();
-    traced.is_ok_and(|output| output.status.success())
+/// A disk whose `fdatasync` does what strace's `inject` says of it, where this machine lets one program
+/// trace another; what it does is written to `trace`.
+fn disk_that(inject: &str, trace: &Path) -> Option<Setup> {
+    let tries = Command::new("strace").args(["-f", "-o", "/dev/null", "true"]).output();
+    if !tries.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: strace is not there or may not trace; `apt-get install strace`");
+        return None;
+    }
+    let strace = "strace -f --seccomp-bpf -qq -e trace=fdatasync -e";
+    let mut wrapper: Vec<String> = strace.split_whitespace().map(str::to_owned).collect();
+    wrapper.extend([format!("inject=fdatasync:{inject}"), "-o".to_owned()]);
+    wrapper.push(trace.to_str().expect("a path of the tests is UTF-8").to_owned());
+    Some(Setup { wrapper, ..Setup::default() })
 }
 
 async fn produce(broker: &Broker) -> Duration {
@@ -19,14 +29,8 @@ async fn produce(broker: &Broker) -> Duration {
 
 #[tokio::test]
 async fn no_ack_comes_before_its_sync_has_returned() {
-    if !can_trace() {
-        eprintln!("skipped: strace is not there or may not trace; `apt-get install strace`");
-        return;
-    }
-    let delay = "strace -f --seccomp-bpf -qq -o /dev/null -e trace=fdatasync \
-                 -e inject=fdatasync:delay_enter=2000000";
-    let wrapper = delay.split_whitespace().map(str::to_owned).collect();
-    let slow = Broker::start_with(PROGRAM, Setup { wrapper, ..Setup::default() }).await;
+    let Some(slow) = disk_that("delay_enter=2000000", Path::new("/dev/null")) else { return };
+    let slow = Broker::start_with(PROGRAM, slow).await;
     slow.create_topic("t", 1).await;
     let took = produce(&slow).await;
     assert!(took >= Duration::from_secs(2), "acknowledged after {took:?}");
@@ -40,17 +44,10 @@ async fn no_ack_comes_before_its_sync_has_returned() {
 /// A6: `EIO` on one sync, with a disk that says yes to every other.
 #[tokio::test]
 async fn after_a_sync_that_fails_nothing_is_acknowledged_and_nothing_is_synced_again() {
-    if !can_trace() {
-        eprintln!("skipped: strace is not there or may not trace; `apt-get install strace`");
-        return;
-    }
     let folder = tempfile::tempdir().unwrap();
     let trace = folder.path().join("trace");
-    let fail = "strace -f --seccomp-bpf -qq -e trace=fdatasync \
-                -e inject=fdatasync:error=EIO:when=20 -o";
-    let wrapper = fail.split_whitespace().map(str::to_owned);
-    let wrapper = wrapper.chain([trace.to_str().unwrap().to_owned()]).collect();
-    let broker = Broker::start_with(PROGRAM, Setup { wrapper, ..Setup::default() }).await;
+    let Some(failing) = disk_that("error=EIO:when=20", &trace) else { return };
+    let broker = Broker::start_with(PROGRAM, failing).await;
     broker.create_topic("t", 1).await;
     let client = broker.client().await;
     let producer = client.producer("t".parse().unwrap()).await.unwrap();
@@ -94,7 +91,9 @@ const SYNCS: &str = "logmill_journal_syncs_total";
 async fn two_hundred_producers_get_at_least_ten_acks_to_a_sync() {
     const PRODUCERS: u64 = 200;
     const EACH: u64 = 25;
-    let broker = Broker::start(PROGRAM).await;
+    // It takes its time: else the machine's speed decides how many acks meet at a sync.
+    let Some(slow) = disk_that("delay_enter=20000", Path::new("/dev/null")) else { return };
+    let broker = Broker::start_with(PROGRAM, slow).await;
     broker.create_topic("t", 4).await;
     let mut producers = Vec::new();
     for _ in 0..PRODUCERS {
