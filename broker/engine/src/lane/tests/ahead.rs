@@ -1,8 +1,18 @@
 //! The next run is handled ahead of the commit before it.
 
+use std::pin::pin;
+use std::sync::mpsc::sync_channel;
+use std::task::Poll;
+
 use logmill_model::Outcome;
 
+use super::claims::claiming;
 use super::*;
+use crate::board::Ranges;
+use crate::claims::{Answer, HeldKeys};
+use crate::lane::blamed::Blamed;
+use crate::limits::RUN_RECORDS_MAX;
+use crate::sequencer::Ticket;
 
 const INPUTS: u64 = 40;
 
@@ -46,6 +56,26 @@ async fn finish(bench: &Bench, lane: tokio::task::JoinHandle<()>, outputs: u64) 
     soon(lane).await.unwrap();
 }
 
+/// Moves the cursor by hand: that is on its way, and whoever stands where it was is refused behind it.
+async fn move_cursor(bench: &Bench, to: u64) -> Ticket {
+    let moved = bench.parts.views.cursor(LANE).unwrap().moved(LANE, Offset(to));
+    let moved: Vec<Record> = moved.iter().map(CursorsRecord::encode).collect();
+    let append = Append::new(PartitionId::CURSORS, RecordBatch::of(&moved).unwrap());
+    let commit = Commit { appends: vec![append], ..Commit::default() };
+    bench.parts.sequencer.propose(commit).await.unwrap()
+}
+
+/// Lets others do what they can.
+async fn yield_often() {
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn done(offset: u64) -> Result<Called, Failure> {
+    one_output(offset, 1).map(Called::Verdict)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_next_run_is_handled_while_a_commit_waits_for_the_disk_and_shows_nothing() {
     let (storage, bench, module) = held().await;
@@ -63,12 +93,7 @@ async fn the_next_run_is_handled_while_a_commit_waits_for_the_disk_and_shows_not
 async fn what_was_handled_ahead_of_a_refused_commit_has_not_happened() {
     let (storage, bench, module) = held().await;
     let lane = bench.lane(&module);
-    // Somebody moves the cursor, which is on its way when the lane begins.
-    let moved = bench.parts.views.cursor(LANE).unwrap().moved(LANE, Offset(20));
-    let moved: Vec<Record> = moved.iter().map(CursorsRecord::encode).collect();
-    let append = Append::new(PartitionId::CURSORS, RecordBatch::of(&moved).unwrap());
-    let commit = Commit { appends: vec![append], ..Commit::default() };
-    let ticket = bench.parts.sequencer.propose(commit).await.unwrap();
+    let ticket = move_cursor(&bench, 20).await;
     let lane = tokio::spawn(lane.run());
     handled_ahead(&module).await;
     storage.release_syncs();
@@ -94,5 +119,111 @@ async fn a_lane_that_is_told_to_stop_settles_what_is_on_its_way_first() {
         Offset(seen),
         "all that was called"
     );
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_is_under_way_when_the_commit_before_it_is_refused_has_not_happened() {
+    let (storage, bench, _) = held().await;
+    let (entered, mut is_ahead) = mpsc::channel(1);
+    let (go, gate) = sync_channel(1);
+    let gate = Mutex::new(Some(gate));
+    let lane = bench.lane_of(claiming(move |_, message| {
+        let offset = message.offset.unwrap().0;
+        if offset >= RUN_RECORDS as u64
+            && let Some(gate) = gate.lock().unwrap().take()
+        {
+            entered.blocking_send(()).unwrap();
+            gate.recv().unwrap();
+        }
+        done(offset)
+    }));
+    let ticket = move_cursor(&bench, 20).await;
+    let lane = tokio::spawn(lane.run());
+    soon(is_ahead.recv()).await.unwrap();
+    storage.release_syncs();
+    assert!(matches!(soon(ticket).await, Outcome::Committed(_)));
+    // So that the lane finds it refused while the run goes on.
+    yield_often().await;
+    go.send(()).unwrap();
+    finish(&bench, lane, INPUTS - 20).await;
+    assert_eq!(values(&bench), expected(20));
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_has_set_state_is_durable_before_the_next_one_is_handled() {
+    let (storage, bench, _) = held().await;
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let lane = bench.lane_of(claiming(move |memory, message| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        memory.lock().unwrap().set("key", "value".into()).unwrap();
+        done(message.offset.unwrap().0)
+    }));
+    let lane = tokio::spawn(lane.run());
+    let waiting = storage.clone();
+    tokio::task::spawn_blocking(move || waiting.wait_for_held_sync()).await.unwrap();
+    yield_often().await;
+    assert!(calls.load(Ordering::Relaxed) <= RUN_RECORDS);
+    storage.release_syncs();
+    finish(&bench, lane, INPUTS).await;
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_held_no_longer_than_its_commit_is_on_its_way_though_the_lane_waits_for_a_place() {
+    let (storage, bench, _) = held().await;
+    let (entered, mut is_handling) = mpsc::channel(1);
+    let (go, gate) = sync_channel(1);
+    let gate = Mutex::new(Some(gate));
+    let lane = bench.lane_of(claiming(move |memory, message| {
+        let offset = message.offset.unwrap().0;
+        if let Some(gate) = gate.lock().unwrap().take() {
+            memory.lock().unwrap().claim("key").unwrap();
+            entered.blocking_send(()).unwrap();
+            gate.recv().unwrap();
+        }
+        done(offset)
+    }));
+    let slots = Arc::clone(&lane.context.slots);
+    let lane = tokio::spawn(lane.run());
+    soon(is_handling.recv()).await.unwrap();
+    // Whoever asks now has the only place when this run gives it back.
+    let mut place = pin!(Arc::clone(&slots).acquire_owned());
+    let is_queued = std::future::poll_fn(|cx| Poll::Ready(place.as_mut().poll(cx).is_pending()));
+    assert!(is_queued.await);
+    go.send(()).unwrap();
+    let place = soon(place).await.unwrap();
+    storage.release_syncs();
+    let claims = bench.remembered.claims(bench.window_ms);
+    let mut other = HeldKeys::none(claims, DEAD);
+    soon(async {
+        loop {
+            match other.ask("key".into(), Offset(0), bench.parts.clock.now()).1 {
+                Answer::Held => tokio::task::yield_now().await,
+                Answer::Seen(_) => break,
+                answer => panic!("{answer:?}"),
+            }
+        }
+    })
+    .await;
+    drop(place);
+    finish(&bench, lane, INPUTS).await;
+    bench.close().await;
+}
+
+/// The board names the run that was handled; the commit of the one before it may not be durable.
+#[tokio::test]
+async fn what_may_have_ended_the_process_is_looked_for_behind_the_run_that_it_was_ahead_of() {
+    let bench = Bench::open(&FaultyStorage::new());
+    let end = 2 * RUN_RECORDS_MAX as u64;
+    bench.prepare(2 * RUN_RECORDS_MAX + 10).await;
+    let mut lane = bench.lane(&module(one_output));
+    let (left, new) = (Offset(0)..Offset(0), Offset(end / 2)..Offset(end));
+    lane.blamed = Blamed::new(vec![Ranges { left, new }]);
+    lane.leave_blamed().await;
+    let cursor = bench.parts.views.cursor(LANE).unwrap();
+    assert_eq!((cursor.record.next, cursor.parked()), (Offset(end), end));
     bench.close().await;
 }

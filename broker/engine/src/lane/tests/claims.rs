@@ -34,7 +34,7 @@ impl Handlers for Claiming {
     }
 }
 
-fn claiming(
+pub(super) fn claiming(
     does: impl Fn(&SharedMemory, &Message) -> Result<Called, Failure> + Send + Sync + 'static,
 ) -> Arc<dyn Handlers> {
     Arc::new(Claiming(Arc::new(does)))
