@@ -1,6 +1,6 @@
 //! A lane: one deployment on one partition. It owns the cursor; nobody else moves it.
 //!
-//! Read, handle, commit, and again: the next run is handled [ahead](pending) of the commit before it.
+//! Read, handle, commit, and again: runs are handled [ahead](pending) of the commits before them.
 //! The outputs, dead letters, counts, failed attempts and the cursor of a run are **one** commit,
 //! conditional on the cursor's revision, so that no crash falls between them and no later run can jump
 //! over an earlier, refused one.
@@ -22,6 +22,7 @@ pub(crate) mod settle;
 mod status;
 mod wait;
 
+use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -58,8 +59,8 @@ pub(crate) struct Lane {
     /// What it remembers, as it is durable.
     memory: LaneMemory,
     handler: Option<Box<dyn Handler>>,
-    /// The commit that leads to where it stands, until that has its outcome.
-    pending: Option<Pending>,
+    /// The commits that lead to where it stands and have no outcome yet, one from the other.
+    pending: VecDeque<Pending>,
     ends: watch::Receiver<Offset>,
     stop: watch::Receiver<bool>,
     /// What it is asked to take back.
@@ -86,7 +87,7 @@ enum Step {
     Wait(Option<Duration>),
     /// There are records to handle.
     Handle,
-    /// A commit is on its way, and anything but handling records comes after it.
+    /// Commits are on their way, and anything but handling records comes after them.
     Settle,
 }
 
@@ -129,7 +130,7 @@ impl Lane {
             parked,
             memory,
             handler: None,
-            pending: None,
+            pending: VecDeque::new(),
             ends,
             stop,
             mail,
@@ -159,7 +160,7 @@ impl Lane {
                     self.wait_for_records(due).await;
                     continue;
                 }
-                Step::Settle => self.settle().await.unwrap_or_else(|next| next),
+                Step::Settle => self.settle_first().await.unwrap_or_else(|next| next),
                 Step::Handle => match self.handle().await {
                     Next::Go => Next::Go,
                     // Nobody waits with a commit on its way.
@@ -192,7 +193,7 @@ impl Lane {
     }
 
     fn step(&mut self) -> Step {
-        if self.pending.is_some() {
+        if !self.pending.is_empty() {
             return if self.has_next_run() { Step::Handle } else { Step::Settle };
         }
         if self.is_stopped() {
@@ -303,7 +304,7 @@ impl Lane {
         let ran = loop {
             tokio::select! {
                 ran = &mut running => break ran,
-                settled = self.settle(), if self.pending.is_some() => elsewhere = settled.err(),
+                settled = self.settle(), if !self.pending.is_empty() => elsewhere = settled.err(),
             }
         };
         match (ran, elsewhere) {

@@ -13,6 +13,8 @@ pub(crate) const CATALOG_TRIES_MAX: usize = 16;
 
 /// Records that a lane handles before it commits.
 pub(crate) const RUN_RECORDS_MAX: usize = 256;
+/// Commits of a lane that are on their way at once.
+pub(crate) const COMMITS_AHEAD_MAX: usize = 4;
 /// Records that a lane takes up in one run of those that it left behind.
 pub(crate) const TAKE_UP_MAX: usize = 64;
 /// Bytes of records that a lane may leave behind under `order = key`. They stay in the log: what is

@@ -15,9 +15,10 @@ use super::parked::Parked;
 use super::run::{Ran, hole};
 use super::{Lane, Next};
 use crate::board::Ranges;
-use crate::limits::{READ_BYTES_MAX, RUN_RECORDS_MAX};
+use crate::limits::{COMMITS_AHEAD_MAX, READ_BYTES_MAX, RUN_RECORDS_MAX};
 
-const BLAMED_MAX: usize = 2 * RUN_RECORDS_MAX;
+/// As much as runs handle that are ahead of a commit, and the one that this is of.
+const BLAMED_MAX: usize = (COMMITS_AHEAD_MAX + 1) * RUN_RECORDS_MAX;
 
 /// What a lane has to handle alone.
 #[derive(Default)]
@@ -82,8 +83,8 @@ impl Lane {
         next
     }
 
-    /// What lies between the cursor and this offset, as it is left behind: as much as two runs handle,
-    /// since one may have been ahead of the commit of the other, and what follows was not being handled.
+    /// What lies between the cursor and this offset, as it is left behind: as much as a run handles,
+    /// and those whose commits it may have been ahead of; what follows was not being handled.
     async fn read_blamed(&mut self, end: Offset) -> Result<Vec<(Offset, HoleRecord)>, Next> {
         let (mut found, mut next) = (Vec::new(), self.cursor.next);
         let end = end.min(self.parts.log.end_offset(self.id.source));

@@ -41,8 +41,7 @@ impl Lane {
     /// Its outcome is waited for, unless the lane may [run ahead](Self::may_run_ahead): then it is while
     /// the next run is handled, or before anything else is done.
     pub(super) async fn commit(&mut self, ran: Ran, changes: Changes) -> Next {
-        // What a run came to is nothing without the commit that it was handled ahead of.
-        if let Err(next) = self.settle().await {
+        if let Err(next) = self.make_way().await {
             return next;
         }
         let commit = match self.commit_of(&ran, &changes) {

@@ -10,8 +10,13 @@ use super::run::Times;
 
 impl Lane {
     /// What a run has added to the counts, and its times.
-    pub(super) fn measure(&self, before: &Counts, times: &Times, committed: Duration) {
-        let (after, deployment) = (&self.cursor.counts, || self.context.deployment.clone());
+    pub(super) fn measure(
+        &self,
+        [before, after]: &[Counts; 2],
+        times: &Times,
+        committed: Duration,
+    ) {
+        let deployment = || self.context.deployment.clone();
         for (outcome, count) in [
             ("done", after.done - before.done),
             ("dropped", after.dropped - before.dropped),

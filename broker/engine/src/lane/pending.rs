@@ -1,8 +1,9 @@
-//! A commit that is on its way, while the lane handles what comes next.
+//! Commits that are on their way, while the lane handles what comes next.
 //!
 //! A commit waits for the disk, and a run for the module: one after the other, a lane would wait for
-//! each in turn. So the next run is handled *ahead* of the commit before it. What it comes to is
-//! committed only when that one is durable, and is dropped when it is not: nothing of it has happened.
+//! each in turn. So the next runs are handled *ahead* of the commits before them, and several are on
+//! their way at once. Each is conditional on the cursor as the one before leaves it: where that one is
+//! refused, so are all behind it, and nothing of them has happened.
 
 use std::time::Instant;
 
@@ -16,9 +17,10 @@ use super::broken::Row;
 use super::memory::{ClaimWait, Kept};
 use super::run::{Broken, Ran, Times};
 use super::{Lane, Next};
+use crate::limits::COMMITS_AHEAD_MAX;
 use crate::sequencer::Ticket;
 
-/// A commit that is on its way. The lane stands where that leads to already.
+/// A commit that is on its way. The lane stands where the last of them leads to already.
 pub(super) struct Pending {
     ticket: Ticket,
     class: CommitClass,
@@ -31,12 +33,14 @@ pub(super) struct Pending {
     row: Row,
     times: Times,
     broken: Option<Broken>,
-    /// The counts before it.
-    before: Counts,
+    /// The counts before it and with it.
+    counts: [Counts; 2],
+    /// That of the cursor with it.
+    revision: u64,
 }
 
 impl Lane {
-    /// Whether the next run may be handled while the commit of this one is on its way. That one sees
+    /// Whether the next run may be handled while the commit of this one is on its way. It sees
     /// what this one has settled, left behind and claimed, but not what it has set: state is looked up as
     /// it is durable. And where anything is out of the ordinary, as with records that break the module, one
     /// thing is done after the other.
@@ -58,7 +62,7 @@ impl Lane {
         let Ran { cursor, parked, kept, records, last, row, times, broken, .. } = ran;
         let before = std::mem::replace(&mut self.cursor, cursor).counts;
         self.parked = parked;
-        self.pending = Some(Pending {
+        self.pending.push_back(Pending {
             ticket,
             class,
             proposed,
@@ -69,22 +73,42 @@ impl Lane {
             row,
             times,
             broken,
-            before,
+            counts: [before, self.cursor.counts],
+            revision: self.cursor.revision,
         });
         Ok(())
     }
 
-    /// Waits for the outcome of the commit that is on its way, if one is. An error: the lane does not
-    /// stand where it was to lead to.
+    /// Waits until one more commit may be on its way. An error: the lane does not stand where it was.
+    pub(super) async fn make_way(&mut self) -> Result<(), Next> {
+        while self.pending.len() >= COMMITS_AHEAD_MAX {
+            self.settle_first().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the outcomes of all commits that are on their way. An error: the lane does not stand
+    /// where they were to lead to.
     pub(super) async fn settle(&mut self) -> Result<Next, Next> {
-        let Some(pending) = &mut self.pending else { return Ok(Next::Go) };
-        let outcome = (&mut pending.ticket).await;
-        let Some(pending) = self.pending.take() else { return Ok(Next::Go) };
+        let mut next = Next::Go;
+        while !self.pending.is_empty() {
+            next = self.settle_first().await?;
+        }
+        Ok(next)
+    }
+
+    /// Waits for the outcome of the first of them.
+    pub(super) async fn settle_first(&mut self) -> Result<Next, Next> {
+        let Some(first) = self.pending.front_mut() else { return Ok(Next::Go) };
+        let outcome = (&mut first.ticket).await;
+        let Some(first) = self.pending.pop_front() else { return Ok(Next::Go) };
         match outcome {
-            Outcome::Committed(committed) => Ok(self.is_durable(pending, &committed)),
+            Outcome::Committed(committed) => Ok(self.is_durable(first, &committed)),
             Outcome::Unknown => Err(Next::End),
             Outcome::Refused(refusal) => {
-                let next = self.refused(refusal, &pending);
+                // Those behind it follow from where it was to lead to, and are refused as well.
+                self.pending.clear();
+                let next = self.refused(refusal, &first);
                 Err(self.forget(next))
             }
         }
@@ -99,9 +123,10 @@ impl Lane {
     }
 
     fn is_durable(&mut self, pending: Pending, committed: &Committed) -> Next {
-        let Pending { proposed, kept, claims_at, row, times, broken, before, .. } = pending;
-        self.measure(&before, &times, proposed.elapsed());
-        self.memory.state.apply(kept.state, self.cursor.revision);
+        let Pending { proposed, kept, claims_at, row, times, broken, counts, revision, .. } =
+            pending;
+        self.measure(&counts, &times, proposed.elapsed());
+        self.memory.state.apply(kept.state, revision);
         // The claims lie one after another from here on.
         let base = claims_at.and_then(|at| committed.base_offsets.get(at));
         if let Some((claims, base)) = kept.claims.zip(base) {

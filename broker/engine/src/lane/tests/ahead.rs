@@ -1,4 +1,4 @@
-//! The next run is handled ahead of the commit before it.
+//! Runs are handled ahead of the commits before them.
 
 use std::pin::pin;
 use std::sync::mpsc::sync_channel;
@@ -11,7 +11,7 @@ use super::*;
 use crate::board::Ranges;
 use crate::claims::{Answer, HeldKeys};
 use crate::lane::blamed::Blamed;
-use crate::limits::RUN_RECORDS_MAX;
+use crate::limits::{COMMITS_AHEAD_MAX, RUN_RECORDS_MAX};
 use crate::sequencer::Ticket;
 
 const INPUTS: u64 = 40;
@@ -83,6 +83,26 @@ async fn the_next_run_is_handled_while_a_commit_waits_for_the_disk_and_shows_not
     handled_ahead(&module).await;
     assert_eq!(bench.parts.views.cursor(LANE).unwrap().floor(), Offset(0));
     assert_eq!(bench.parts.log.end_offset(OUT), Offset(0));
+    storage.release_syncs();
+    finish(&bench, lane, INPUTS).await;
+    assert_eq!(values(&bench), expected(0));
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lane_has_no_more_commits_on_their_way_than_it_may() {
+    let (storage, bench, module) = held().await;
+    let lane = tokio::spawn(bench.lane(&module).run());
+    // One more run is handled than commits are on their way.
+    let most = (COMMITS_AHEAD_MAX + 1) * RUN_RECORDS;
+    soon(async {
+        while module.seen.lock().unwrap().len() < most {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    yield_often().await;
+    assert_eq!(module.seen.lock().unwrap().len(), most);
     storage.release_syncs();
     finish(&bench, lane, INPUTS).await;
     assert_eq!(values(&bench), expected(0));
@@ -213,14 +233,15 @@ async fn a_key_is_held_no_longer_than_its_commit_is_on_its_way_though_the_lane_w
     bench.close().await;
 }
 
-/// The board names the run that was handled; the commit of the one before it may not be durable.
+/// The board names the run that was handled; no commit that it was ahead of may be durable.
 #[tokio::test]
-async fn what_may_have_ended_the_process_is_looked_for_behind_the_run_that_it_was_ahead_of() {
+async fn what_may_have_ended_the_process_is_looked_for_behind_the_runs_that_it_was_ahead_of() {
     let bench = Bench::open(&FaultyStorage::new());
-    let end = 2 * RUN_RECORDS_MAX as u64;
-    bench.prepare(2 * RUN_RECORDS_MAX + 10).await;
+    let records = (COMMITS_AHEAD_MAX + 1) * RUN_RECORDS_MAX;
+    bench.prepare(records + 10).await;
     let mut lane = bench.lane(&module(one_output));
-    let (left, new) = (Offset(0)..Offset(0), Offset(end / 2)..Offset(end));
+    let (left, end) = (Offset(0)..Offset(0), records as u64);
+    let new = Offset(end - RUN_RECORDS_MAX as u64)..Offset(end);
     lane.blamed = Blamed::new(vec![Ranges { left, new }]);
     lane.leave_blamed().await;
     let cursor = bench.parts.views.cursor(LANE).unwrap();
