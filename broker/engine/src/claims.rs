@@ -32,7 +32,7 @@ pub(crate) struct Claims {
     /// How many there may be.
     room: usize,
     is_read: OnceCell<()>,
-    /// Held for a look-up, for the claims of a run, or to let go of a bounded number.
+    /// Held for a look-up, for a few claims of a run, or to let go of a bounded number.
     known: Mutex<Known>,
     /// Told when claims of records under way were settled.
     settled: watch::Sender<()>,
@@ -172,6 +172,8 @@ impl Claims {
     }
 }
 
+/// Claims that are taken in before others may ask.
+const TAKE_IN_MAX: usize = 16;
 /// What a key counts for besides itself, in bytes.
 const HELD_OVERHEAD_BYTES: usize = 64;
 
@@ -253,13 +255,16 @@ impl HeldKeys {
     /// Takes in that their records are durable since this time, from here on in `_claims`.
     pub(crate) fn are_durable(mut self, base: Offset, time: Timestamp) {
         let keys = std::mem::take(&mut self.keys);
-        let mut known = self.claims.known();
-        for (offset, held) in (base.0..).map(Offset).zip(&keys) {
-            known.durable.insert(offset, time, held.fingerprint);
-            known.release(held.fingerprint);
+        let keys: Vec<_> = (base.0..).map(Offset).zip(&keys).collect();
+        // A few at a time: the lane's next run asks meanwhile.
+        for few in keys.chunks(TAKE_IN_MAX) {
+            let mut known = self.claims.known();
+            for (offset, held) in few {
+                known.durable.insert(*offset, time, held.fingerprint);
+                known.release(held.fingerprint);
+            }
         }
-        known.durable.expire(time, EXPIRE_MAX);
-        drop(known);
+        self.claims.known().durable.expire(time, EXPIRE_MAX);
         self.claims.settled.send_replace(());
     }
 }

@@ -26,6 +26,8 @@ struct Shared {
     state: Mutex<State>,
     /// A job was queued, or the pool was closed.
     work: Condvar,
+    /// More jobs were queued than workers wait for, or the pool was closed.
+    waits: Condvar,
     workers_kept: usize,
 }
 
@@ -45,6 +47,7 @@ impl Pool {
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             work: Condvar::new(),
+            waits: Condvar::new(),
             workers_kept: cores.max(1),
         });
         for _ in 0..shared.workers_kept {
@@ -86,6 +89,7 @@ impl Pool {
         self.waiting.close();
         self.shared.lock().closed = true;
         self.shared.work.notify_all();
+        self.shared.waits.notify_all();
     }
 }
 
@@ -100,9 +104,13 @@ impl Shared {
             return Err(Error::ShuttingDown);
         }
         state.jobs.push_back(job);
+        // One that was told of the job before counts as idle until it has taken it.
+        let waits = state.jobs.len() > state.idle;
         drop(state);
-        // All, since the monitor waits on it as well as the workers.
-        self.work.notify_all();
+        self.work.notify_one();
+        if waits {
+            self.waits.notify_one();
+        }
         Ok(())
     }
 
@@ -136,12 +144,12 @@ impl Shared {
         let mut state = self.lock();
         while !state.closed {
             if state.jobs.is_empty() {
-                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self.waits.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
             let started = state.started;
             (state, _) = self
-                .work
+                .waits
                 .wait_timeout_while(state, SLICE, |state| !state.closed && state.started == started)
                 .unwrap_or_else(PoisonError::into_inner);
             let stuck = !state.jobs.is_empty() && state.started == started && state.idle == 0;

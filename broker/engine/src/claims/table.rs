@@ -116,13 +116,10 @@ impl Table {
         self.claims.set(number, key.0 | u128::from(time));
         let (claims, shard) = (&self.claims, &mut self.index[key.shard()]);
         let key_at = |low: &u32| Fingerprint::of_claim(claims.at_low(*low));
-        match shard.find_mut(key.hash(), |low| key_at(low) == key) {
-            Some(older) => *older = lower_half(number),
-            None => {
-                let low = lower_half(number);
-                shard.insert_unique(key.hash(), low, |low| key_at(low).hash());
-            }
-        }
+        // In place of an older one of the key, if there is one.
+        shard
+            .entry(key.hash(), |low| key_at(low) == key, |low| key_at(low).hash())
+            .insert(lower_half(number));
     }
 
     /// Lets go of claims that have left the window, at most so many; tells whether there may be more.
