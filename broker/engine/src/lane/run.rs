@@ -189,15 +189,22 @@ impl Running<'_> {
     /// Handles what was left behind.
     fn take_up(&mut self, due: Vec<DueBatch>) -> Next {
         for DueBatch { stored, records: mut left } in due {
+            // What follows a record that failed again is not due.
+            let now = self.context.clock.now();
+            if !left.values().any(|offset| self.ran.parked.is_due(*offset, now)) {
+                continue;
+            }
             let Some(records) = self.open(&stored) else { return Next::End };
             let base = stored.envelope.base_offset;
-            for (delta, record) in records.to_records() {
-                let Some(offset) = left.remove(&RecordBatch::offset_at(base, delta)) else {
-                    continue;
-                };
+            for record in &records {
+                if left.is_empty() {
+                    break;
+                }
+                let at = RecordBatch::offset_at(base, record.offset_delta);
+                let Some(offset) = left.remove(&at) else { continue };
                 let now = self.context.clock.now();
-                // What follows a record that failed again is not due.
                 if self.ran.parked.is_due(offset, now) {
+                    let record = record.to_record(records.bytes());
                     let hole = self.ran.parked.hole(offset).cloned();
                     let mut call = self.call((offset, record), &stored, now);
                     if hole.as_ref().is_some_and(|hole| hole.place.is_some()) {
@@ -229,11 +236,12 @@ impl Running<'_> {
         for stored in batches {
             let Some(records) = self.open(stored) else { return };
             let base = stored.envelope.base_offset;
-            for (delta, record) in records.to_records() {
-                let offset = RecordBatch::offset_at(base, delta);
+            for record in &records {
+                let offset = RecordBatch::offset_at(base, record.offset_delta);
                 if offset < self.ran.cursor.next {
                     continue;
                 }
+                let record = record.to_record(records.bytes());
                 if !self.ran.parked.has_room(self.context.parked_max) {
                     return;
                 }
@@ -276,11 +284,9 @@ impl Running<'_> {
 
     /// How a new record is left behind, when it has to wait for an earlier one.
     fn held(&self, offset: Offset, record: &Record) -> Option<HoleRecord> {
-        if self.ran.parked.is_empty() {
-            return None;
-        }
-        let hole = hole(offset, record);
-        self.ran.parked.holds(hole.key).then_some(hole)
+        let parked = &self.ran.parked;
+        let is_held = !parked.is_empty() && parked.holds(key_hash(record.key.as_deref(), offset));
+        is_held.then(|| hole(offset, record))
     }
 
     fn call<'b>(
