@@ -42,7 +42,7 @@ use blamed::Blamed;
 use call::Context;
 use memory::{ClaimWait, LaneMemory};
 use parked::Parked;
-use pending::Pending;
+use pending::{Handled, Pending};
 use read::Batches;
 use redrive::Redrive;
 use run::{Broken, Ran, Run};
@@ -61,6 +61,8 @@ pub(crate) struct Lane {
     handler: Option<Box<dyn Handler>>,
     /// The commits that lead to where it stands and have no outcome yet, one from the other.
     pending: VecDeque<Pending>,
+    /// What comes behind them, and is not on its way.
+    handled: Option<Handled>,
     ends: watch::Receiver<Offset>,
     stop: watch::Receiver<bool>,
     /// What it is asked to take back.
@@ -131,6 +133,7 @@ impl Lane {
             memory,
             handler: None,
             pending: VecDeque::new(),
+            handled: None,
             ends,
             stop,
             mail,
@@ -160,11 +163,11 @@ impl Lane {
                     self.wait_for_records(due).await;
                     continue;
                 }
-                Step::Settle => self.settle_first().await.unwrap_or_else(|next| next),
+                Step::Settle => self.settle_next().await.unwrap_or_else(|next| next),
                 Step::Handle => match self.handle().await {
                     Next::Go => Next::Go,
                     // Nobody waits with a commit on its way.
-                    next => self.settled(next).await,
+                    next => self.settle_all().await.map_or_else(|other| other, |_| next),
                 },
             };
             match next {
@@ -193,7 +196,7 @@ impl Lane {
     }
 
     fn step(&mut self) -> Step {
-        if !self.pending.is_empty() {
+        if self.is_ahead() {
             return if self.has_next_run() { Step::Handle } else { Step::Settle };
         }
         if self.is_stopped() {
@@ -299,12 +302,13 @@ impl Lane {
             refused: self.refused.take(),
             level,
         };
-        let (parts, mut elsewhere) = (Arc::clone(&self.parts), None);
-        let mut running = pin!(parts.pool.run(move || run.execute()));
+        let begun = self.parts.pool.begin(move || run.execute()).await;
+        let mut elsewhere = self.send_off().await.err();
+        let mut running = pin!(async { begun?.await });
         let ran = loop {
             tokio::select! {
                 ran = &mut running => break ran,
-                settled = self.settle(), if !self.pending.is_empty() => elsewhere = settled.err(),
+                settled = self.settle(), if !self.pending.is_empty() => elsewhere = elsewhere.or(settled.err()),
             }
         };
         match (ran, elsewhere) {
@@ -316,7 +320,8 @@ impl Lane {
             }
             (Err(Error::ShuttingDown), _) => Err(Next::End),
             (Err(error), _) => {
-                let next = self.settled(Next::Wait(error.to_string())).await;
+                let next = Next::Wait(error.to_string());
+                let next = self.settle().await.map_or_else(|other| other, |_| next);
                 Err(self.forget(next))
             }
         }

@@ -73,6 +73,21 @@ impl Pool {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
+        self.begin(job).await?.await
+    }
+
+    /// Has a job run on a worker; what it returns can be waited for.
+    ///
+    /// # Errors
+    /// [`Error::ShuttingDown`] when the pool is closed; later [`Error::Panicked`] when the job was.
+    pub(crate) async fn begin<T, F>(
+        &self,
+        job: F,
+    ) -> Result<impl Future<Output = Result<T, Error>> + use<T, F>, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
         let permit =
             Arc::clone(&self.waiting).acquire_owned().await.map_err(|_| Error::ShuttingDown)?;
         let (answer, result) = oneshot::channel();
@@ -81,7 +96,8 @@ impl Pool {
             // The caller may have gone; the job has run all the same.
             let _ = answer.send(job());
         }))?;
-        result.await.map_err(|_| Error::Panicked("a call of a module did not come to its end"))
+        let panicked = |_| Error::Panicked("a call of a module did not come to its end");
+        Ok(async move { result.await.map_err(panicked) })
     }
 
     /// Lets the workers end when the queue is empty.

@@ -11,6 +11,7 @@ use logmill_model::{
 };
 
 use super::memory::Kept;
+use super::pending::Handled;
 use super::run::Ran;
 use super::{Lane, Next};
 use crate::batches::batches;
@@ -41,21 +42,18 @@ impl Lane {
     /// Its outcome is waited for, unless the lane may [run ahead](Self::may_run_ahead): then it is while
     /// the next run is handled, or before anything else is done.
     pub(super) async fn commit(&mut self, ran: Ran, changes: Changes) -> Next {
-        if let Err(next) = self.make_way().await {
+        if let Err(next) = self.send_off().await {
             return next;
         }
-        let commit = match self.commit_of(&ran, &changes) {
-            Ok(commit) => commit,
-            Err(TopicMissing(topic)) => {
-                let why = missing(&topic, &self.context.dlq);
-                return self.forget(Next::Wait(why));
-            }
-        };
         let runs_ahead = self.may_run_ahead(&ran);
-        if let Err(next) = self.propose(ran, commit).await {
-            return next;
-        }
-        if runs_ahead { Next::Go } else { self.settle().await.unwrap_or_else(|next| next) }
+        self.stand_behind(ran, changes);
+        let settled = match runs_ahead {
+            // It is sent off when that has begun.
+            true if self.has_next_run() && self.has_way() => Ok(Next::Go),
+            true => self.send_off().await.map(|()| Next::Go),
+            false => self.settle_all().await,
+        };
+        settled.unwrap_or_else(|next| next)
     }
 
     /// Goes on behind a loss that was accepted, and counts it.
@@ -72,7 +70,8 @@ impl Lane {
         self.commit(Ran::new(None, cursor, parked), changes).await
     }
 
-    fn commit_of(&self, ran: &Ran, changes: &Changes) -> Result<Commit, TopicMissing> {
+    pub(super) fn commit_of(&self, handled: &Handled) -> Result<Commit, TopicMissing> {
+        let Handled { ran, changes, before } = handled;
         let Ran { cursor, writes, kept, .. } = ran;
         let adds = !writes.is_empty() || !kept.state.is_empty();
         let class = if adds { CommitClass::Produce } else { CommitClass::Progress };
@@ -86,7 +85,7 @@ impl Lane {
             let batch = RecordBatch::of([&decisions.encode()]);
             appends.push(Append::new(partition, batch.expect("what a run decides is small")));
         }
-        let preconditions = vec![stands_at(self.id, &self.cursor)];
+        let preconditions = vec![stands_at(self.id, before)];
         Ok(Commit { appends, preconditions, class })
     }
 
@@ -123,7 +122,7 @@ impl Lane {
 }
 
 /// Why nothing can be written to a topic that was deleted, for a person.
-fn missing(topic: &TopicName, dlq: &TopicName) -> String {
+pub(super) fn missing(topic: &TopicName, dlq: &TopicName) -> String {
     let again = format!("topic {topic} does not exist; the lane goes on when it is created again");
     if topic == dlq { format!("dlq unavailable: {again}") } else { again }
 }

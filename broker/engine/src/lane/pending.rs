@@ -2,11 +2,12 @@
 //!
 //! A commit waits for the disk, and a run for the module: one after the other, a lane would wait for
 //! each in turn. So the next runs are handled *ahead* of the commits before them, and several are on
-//! their way at once. Each is conditional on the cursor as the one before leaves it: where that one is
+//! their way at once; what a run came to becomes a commit when the next one has begun. Each is conditional on the cursor as the one before leaves it: where that one is
 //! refused, so are all behind it, and nothing of them has happened.
 
 use std::time::Instant;
 
+use logmill_model::internal::CursorRecord;
 use logmill_model::{
     Append, Commit, CommitClass, Committed, Counts, FailureReason, Offset, Outcome, Refusal,
     TopicId,
@@ -14,11 +15,22 @@ use logmill_model::{
 use logmill_wasm::Failure;
 
 use super::broken::Row;
+use super::commit::{Changes, missing};
 use super::memory::{ClaimWait, Kept};
 use super::run::{Broken, Ran, Times};
 use super::{Lane, Next};
 use crate::limits::COMMITS_AHEAD_MAX;
+use crate::outputs::TopicMissing;
 use crate::sequencer::Ticket;
+
+/// What a run came to, and has to be committed. The lane stands where that leads to already.
+pub(super) struct Handled {
+    /// But for what is left behind, which the lane has.
+    pub(super) ran: Ran,
+    pub(super) changes: Changes,
+    /// Where the lane stood before.
+    pub(super) before: CursorRecord,
+}
 
 /// A commit that is on its way. The lane stands where the last of them leads to already.
 pub(super) struct Pending {
@@ -53,15 +65,48 @@ impl Lane {
             && self.blamed.is_idle()
     }
 
-    /// Sends the commit of a run on its way, and stands where it leads to.
-    pub(super) async fn propose(&mut self, ran: Ran, commit: Commit) -> Result<(), Next> {
+    /// Whether one commit more may be on its way.
+    pub(super) fn has_way(&self) -> bool {
+        self.pending.len() < COMMITS_AHEAD_MAX
+    }
+
+    /// Whether anything that it has handled has no outcome yet.
+    pub(super) fn is_ahead(&self) -> bool {
+        self.handled.is_some() || !self.pending.is_empty()
+    }
+
+    /// Stands where a run leads to.
+    pub(super) fn stand_behind(&mut self, mut ran: Ran, changes: Changes) {
+        let before = std::mem::replace(&mut self.cursor, ran.cursor.clone());
+        self.parked = std::mem::take(&mut ran.parked);
+        self.handled = Some(Handled { ran, changes, before });
+    }
+
+    /// Sends the commit of what was handled on its way. An error: the lane does not stand where that
+    /// was to lead to.
+    pub(super) async fn send_off(&mut self) -> Result<(), Next> {
+        let Some(handled) = self.handled.take() else { return Ok(()) };
+        while !self.has_way() {
+            self.settle_first().await?;
+        }
+        let commit = match self.commit_of(&handled) {
+            Ok(commit) => commit,
+            Err(TopicMissing(topic)) => {
+                let next = Next::Wait(missing(&topic, &self.context.dlq));
+                let next = self.settle().await.map_or_else(|other| other, |_| next);
+                return Err(self.forget(next));
+            }
+        };
+        self.propose(handled, commit).await
+    }
+
+    async fn propose(&mut self, handled: Handled, commit: Commit) -> Result<(), Next> {
         let is_claims = |it: &Append| it.partition.topic == TopicId::CLAIMS;
         let claims_at = commit.appends.iter().position(is_claims);
         let (class, proposed) = (commit.class, Instant::now());
         let Ok(ticket) = self.parts.sequencer.propose(commit).await else { return Err(Next::End) };
-        let Ran { cursor, parked, kept, records, last, row, times, broken, .. } = ran;
-        let before = std::mem::replace(&mut self.cursor, cursor).counts;
-        self.parked = parked;
+        let Handled { ran, before, .. } = handled;
+        let Ran { cursor, kept, records, last, row, times, broken, .. } = ran;
         self.pending.push_back(Pending {
             ticket,
             class,
@@ -73,17 +118,9 @@ impl Lane {
             row,
             times,
             broken,
-            counts: [before, self.cursor.counts],
-            revision: self.cursor.revision,
+            counts: [before.counts, cursor.counts],
+            revision: cursor.revision,
         });
-        Ok(())
-    }
-
-    /// Waits until one more commit may be on its way. An error: the lane does not stand where it was.
-    pub(super) async fn make_way(&mut self) -> Result<(), Next> {
-        while self.pending.len() >= COMMITS_AHEAD_MAX {
-            self.settle_first().await?;
-        }
         Ok(())
     }
 
@@ -98,7 +135,7 @@ impl Lane {
     }
 
     /// Waits for the outcome of the first of them.
-    pub(super) async fn settle_first(&mut self) -> Result<Next, Next> {
+    async fn settle_first(&mut self) -> Result<Next, Next> {
         let Some(first) = self.pending.front_mut() else { return Ok(Next::Go) };
         let outcome = (&mut first.ticket).await;
         let Some(first) = self.pending.pop_front() else { return Ok(Next::Go) };
@@ -108,18 +145,23 @@ impl Lane {
             Outcome::Refused(refusal) => {
                 // Those behind it follow from where it was to lead to, and are refused as well.
                 self.pending.clear();
+                self.handled = None;
                 let next = self.refused(refusal, &first);
                 Err(self.forget(next))
             }
         }
     }
 
-    /// What is to be done next, once what is on its way has its outcome.
-    pub(super) async fn settled(&mut self, next: Next) -> Next {
-        match self.settle().await {
-            Ok(_) => next,
-            Err(other) => other,
-        }
+    /// Waits for the next outcome of what was handled.
+    pub(super) async fn settle_next(&mut self) -> Result<Next, Next> {
+        self.send_off().await?;
+        self.settle_first().await
+    }
+
+    /// Waits for the outcomes of all that was handled.
+    pub(super) async fn settle_all(&mut self) -> Result<Next, Next> {
+        self.send_off().await?;
+        self.settle().await
     }
 
     fn is_durable(&mut self, pending: Pending, committed: &Committed) -> Next {

@@ -86,7 +86,7 @@ impl Lane {
         if let Ok(slot) = Arc::clone(&self.context.slots).try_acquire_owned() {
             return Ok(slot);
         }
-        self.settle().await?;
+        self.settle_all().await?;
         Arc::clone(&self.context.slots).acquire_owned().await.map_err(|_| Next::End)
     }
 }
