@@ -29,9 +29,9 @@ const IN_FLIGHT: usize = 64;
 /// Records that are there at most, while there are to be many.
 const FILL: u64 = 400_000;
 /// Records of a turn.
-const TURN: u64 = 200_000;
+const TURN: u64 = 150_000;
 /// With all of them there are fewer keys than a deployment may have.
-const TURNS: usize = 7;
+const TURNS: usize = 5;
 const BAR_RATIO: f64 = 0.7;
 const BAR_BYTES: u64 = 250_000_000;
 

@@ -8,6 +8,7 @@ mod read;
 mod ring;
 mod table;
 
+use std::hint::black_box;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -32,7 +33,7 @@ pub(crate) struct Claims {
     /// How many there may be.
     room: usize,
     is_read: OnceCell<()>,
-    /// Held for a look-up, for a few claims of a run, or to let go of a bounded number.
+    /// Held for a look-up, for a claim that is durable, or to let go of a bounded number.
     known: Mutex<Known>,
     /// Told when claims of records under way were settled.
     settled: watch::Sender<()>,
@@ -124,6 +125,19 @@ impl Claims {
         self.is_read.get_or_try_init(read).await.copied()
     }
 
+    /// Looks up keys that are going to be asked for. With millions of claims each look-up waits for the
+    /// machine's memory: those of a run that come one right after the other wait together, and who
+    /// asks then finds its place in the caches.
+    pub(crate) fn look_ahead<'k>(&self, keys: impl Iterator<Item = &'k [u8]>, now: Timestamp) {
+        let keys: Vec<Fingerprint> = keys.map(Fingerprint::of).collect();
+        for few in keys.chunks(LOOK_AHEAD_MAX) {
+            let known = self.known();
+            for key in few {
+                black_box(known.durable.get(*key, now));
+            }
+        }
+    }
+
     /// Asks for a key, and holds it where it is nobody's.
     pub(crate) fn ask(&self, key: Fingerprint, by: Holder, now: Timestamp) -> Answer {
         let mut known = self.known();
@@ -172,8 +186,8 @@ impl Claims {
     }
 }
 
-/// Claims that are taken in before others may ask.
-const TAKE_IN_MAX: usize = 16;
+/// Keys that are looked up before others may ask.
+const LOOK_AHEAD_MAX: usize = 32;
 /// What a key counts for besides itself, in bytes.
 const HELD_OVERHEAD_BYTES: usize = 64;
 
@@ -255,14 +269,11 @@ impl HeldKeys {
     /// Takes in that their records are durable since this time, from here on in `_claims`.
     pub(crate) fn are_durable(mut self, base: Offset, time: Timestamp) {
         let keys = std::mem::take(&mut self.keys);
-        let keys: Vec<_> = (base.0..).map(Offset).zip(&keys).collect();
-        // A few at a time: the lane's next run asks meanwhile.
-        for few in keys.chunks(TAKE_IN_MAX) {
+        for (offset, held) in (base.0..).map(Offset).zip(&keys) {
+            // One at a time: the lane's next run asks meanwhile.
             let mut known = self.claims.known();
-            for (offset, held) in few {
-                known.durable.insert(*offset, time, held.fingerprint);
-                known.release(held.fingerprint);
-            }
+            known.durable.insert(offset, time, held.fingerprint);
+            known.release(held.fingerprint);
         }
         self.claims.known().durable.expire(time, EXPIRE_MAX);
         self.claims.settled.send_replace(());

@@ -308,7 +308,7 @@ impl Lane {
         let ran = loop {
             tokio::select! {
                 ran = &mut running => break ran,
-                settled = self.settle(), if !self.pending.is_empty() => elsewhere = elsewhere.or(settled.err()),
+                settled = self.settle(), if !self.pending.is_empty() => elsewhere = elsewhere.or_else(|| settled.err()),
             }
         };
         match (ran, elsewhere) {

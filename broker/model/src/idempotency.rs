@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::CLAIM_KEY_BYTES_MAX;
-use crate::{Error, Pointer, Record};
+use crate::{Error, Pointer, Record, RecordRef};
 
 /// Where a record's idempotency key is. A record whose key an earlier one has claimed is skipped.
 ///
@@ -53,6 +53,18 @@ impl Idempotency {
     #[must_use]
     pub fn is_none(&self) -> bool {
         *self == Self::None
+    }
+
+    /// The key of a record where it is a part of it as it lies in its batch, and needs no search in JSON.
+    #[must_use]
+    pub fn plain_key_of<'a>(&self, record: &RecordRef<'a>) -> Option<&'a [u8]> {
+        match self {
+            Self::None | Self::Json(_) => None,
+            Self::Header(name) => {
+                record.headers().find(|(it, _)| it == name).map(|(_, value)| value)
+            }
+            Self::Key => record.key,
+        }
     }
 
     /// The key of a record; None where none is declared.

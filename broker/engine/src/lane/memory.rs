@@ -98,6 +98,12 @@ impl RunMemory {
         buffered.claims.begin(offset, now);
     }
 
+    /// Looks up the keys of records that come.
+    pub(crate) fn look_ahead<'k>(&self, keys: impl Iterator<Item = &'k [u8]>, now: Timestamp) {
+        let claims = Arc::clone(self.lock().claims.of_deployment());
+        claims.look_ahead(keys, now);
+    }
+
     /// Claims the key that the record itself has.
     pub(crate) fn claim(&self, key: Bytes) -> Standing {
         self.lock().claims.claim_declared(key)

@@ -12,7 +12,7 @@ use logmill_model::internal::{CursorRecord, Decided, HoleRecord};
 use logmill_model::limits::BATCH_BYTES_MAX;
 use logmill_model::{
     BatchBuilder, CommitClass, Compression, LaneId, Offset, PlainBatch, Record, RecordBatch,
-    SpaceLevel, Timestamp,
+    RecordRef, SpaceLevel, Timestamp,
 };
 use logmill_wasm::Failure;
 
@@ -236,6 +236,7 @@ impl Running<'_> {
         for stored in batches {
             let Some(records) = self.open(stored) else { return };
             let base = stored.envelope.base_offset;
+            self.look_ahead(&records, base);
             for record in &records {
                 let offset = RecordBatch::offset_at(base, record.offset_delta);
                 if offset < self.ran.cursor.next {
@@ -265,6 +266,20 @@ impl Running<'_> {
                 return;
             }
         }
+    }
+
+    /// Looks up the idempotency keys of the records that come.
+    fn look_ahead(&self, records: &PlainBatch, base: Offset) {
+        if self.context.idempotency.is_none() {
+            return;
+        }
+        let is_new = |it: &RecordRef<'_>| {
+            RecordBatch::offset_at(base, it.offset_delta) >= self.ran.cursor.next
+        };
+        let coming = records.iter().filter(is_new);
+        let coming = coming.take(self.share.records_max.saturating_sub(self.ran.records));
+        let keys = coming.filter_map(|it| self.context.idempotency.plain_key_of(&it));
+        self.memory.look_ahead(keys, self.context.clock.now());
     }
 
     fn open(&mut self, stored: &StoredBatch) -> Option<PlainBatch> {

@@ -72,6 +72,10 @@ impl ClaimBuffer {
         Self { places, topic, source, held, offset, now, wait: None, claims }
     }
 
+    pub(super) fn of_deployment(&self) -> &Arc<Claims> {
+        &self.claims
+    }
+
     pub(super) fn begin(&mut self, offset: Offset, now: Timestamp) {
         self.release();
         (self.offset, self.now, self.wait) = (offset, now, None);
