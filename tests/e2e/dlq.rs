@@ -145,6 +145,7 @@ async fn what_a_module_gave_up_is_handled_as_it_was_when_the_module_is_mended() 
 async fn only_what_the_filter_names_is_redriven() {
     let broker = with_letters(&["reject", "fail", "retry"], 9, "").await;
     deploy(&broker, "--config mended=yes").await;
+    run(&broker, "dlq redrive c --reason nonsense").await.refused(2, "rejected, retry, error");
     assert_eq!(redrive(&broker, "--reason error").await["redriven"], 3);
     let settled = broker.described("c", |it| it.counts.done == 3).await;
     assert_eq!(settled.counts.dead_lettered, 9);

@@ -212,7 +212,8 @@ async fn a_reset_counts_on_unless_it_forgets_the_state() {
         ("--to earliest --forget-state", ["2", "2"]),
     ] {
         let line = format!("module reset r --yes {flags}");
-        broker.logmill(&line.split(' ').collect::<Vec<_>>()).await.ok();
+        let told = broker.logmill(&line.split(' ').collect::<Vec<_>>()).await.ok().stdout;
+        assert_eq!(told.contains("is forgotten"), flags.contains("--forget-state"), "{told}");
         broker.settled("r").await;
         let [zero, one] = counts;
         assert_eq!(

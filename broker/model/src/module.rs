@@ -182,6 +182,24 @@ pub enum FailureReason {
 }
 
 impl FailureReason {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::Rejected,
+        Self::Retry,
+        Self::Error,
+        Self::Trap,
+        Self::Deadline,
+        Self::Memory,
+        Self::OutputLimit,
+        Self::NotGranted,
+        Self::InvalidOutput,
+        Self::StateLimit,
+        Self::MissingKey,
+        Self::Hops,
+        Self::Crash,
+        Self::InvalidRecord,
+    ];
+
     /// The name in headers, JSON and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {

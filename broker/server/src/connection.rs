@@ -6,7 +6,7 @@ use logmill_wire::{ErrorCode, Fault, Frame, StreamKind};
 use quinn::{Connection, Incoming, RecvStream, SendStream, VarInt};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
-use tracing::{Instrument, debug, debug_span, error, info};
+use tracing::{Instrument, debug, debug_span, error};
 
 use crate::admission::{Place, Seat};
 use crate::broker::{Broker, Client};
@@ -81,7 +81,7 @@ async fn serve_client(
     let Greeted { client: name, mut writer } = greeted;
     let _open = metrics::Open::connection();
     let _window = broker.windows.widen(connection);
-    info!(client = name, "client connected");
+    debug!(client = name, "client connected");
     let welcomed = writer.reply(&hello::welcome(broker)).await;
     let mut streams = JoinSet::new();
     if welcomed.is_ok() {
@@ -92,7 +92,7 @@ async fn serve_client(
     if broker.is_stopping() {
         close(connection, &fault::shutting_down());
     }
-    info!(client = name, "client disconnected");
+    debug!(client = name, "client disconnected");
 }
 
 /// Takes streams until the client leaves or the broker stops.

@@ -10,6 +10,8 @@ mod selection;
 mod show;
 
 use clap::Subcommand;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use logmill_model::FailureReason;
 
 use crate::{Failure, Session};
 
@@ -27,6 +29,11 @@ pub(crate) enum Verb {
     Redrive(redrive::Args),
     Edit(edit::Args),
     Purge(purge::Args),
+}
+
+/// The reasons of dead letters that a command may ask for.
+fn reasons() -> impl TypedValueParser<Value = String> {
+    PossibleValuesParser::new(FailureReason::ALL.map(FailureReason::as_str))
 }
 
 impl Verb {

@@ -8,6 +8,7 @@ use logmill_client::{
     TopicName, World,
 };
 
+use super::reasons;
 use crate::Failure;
 
 /// How many letters are put in order at once: about 200 bytes each.
@@ -18,8 +19,8 @@ const PAGE_MAX: u32 = 1000;
 /// The flags that say which dead letters.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct Filter {
-    /// Only those of this reason, as in rejected, retry, error, trap, deadline, memory
-    #[arg(long, value_name = "R")]
+    /// Only those of this reason
+    #[arg(long, value_name = "R", value_parser = reasons())]
     reason: Option<String>,
     /// Only the one at this offset of the dead-letter topic; may be given again
     #[arg(long = "offset", value_name = "O")]

@@ -2,7 +2,7 @@
 
 use logmill_model::{DeadLetter, DeploymentName, LetterStatus};
 
-use super::{Letter, Letters};
+use super::{Letter, Letters, reasons};
 use crate::record_json::{Place, PlacedRecord};
 use crate::{Failure, Output, Session, record_text, time};
 
@@ -12,8 +12,8 @@ use crate::{Failure, Output, Session, record_text, time};
 pub(crate) struct Args {
     /// The deployment
     name: DeploymentName,
-    /// Only those of this reason, as in rejected, retry, error, trap, deadline, memory
-    #[arg(long, value_name = "R")]
+    /// Only those of this reason
+    #[arg(long, value_name = "R", value_parser = reasons())]
     reason: Option<String>,
     /// How many at most
     #[arg(long, value_name = "N")]

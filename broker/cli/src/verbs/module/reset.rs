@@ -55,6 +55,12 @@ impl Args {
                 .output
                 .text(format_args!("{topic}/{partition} goes on at {to}, was at {from}"))?;
         }
+        if forget_claims {
+            session.output.text("all keys that it has claimed are forgotten")?;
+        }
+        if forget_state {
+            session.output.text("what its module remembers in these lanes is forgotten")?;
+        }
         Ok(())
     }
 }

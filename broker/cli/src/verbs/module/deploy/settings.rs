@@ -22,7 +22,7 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "K=V", value_parser = parse_assignment)]
     config: Vec<(String, String)>,
     /// Where a new deployment starts: earliest, latest, an offset, @TIME or -SPAN, such as
-    /// @2026-07-01T12:00:00Z or -15m. Consumers only
+    /// @2026-07-01T12:00:00Z or -15m; latest unless told. Consumers only
     #[arg(long, value_name = "POSITION", allow_hyphen_values = true)]
     from: Option<Position>,
     /// Failed attempts until a record is a dead letter. Consumers only
