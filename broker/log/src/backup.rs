@@ -119,15 +119,16 @@ impl Cut {
         Ok(copied)
     }
 
-    /// Spares the first start from the copy a scan. An index that has rotted is made anew there.
+    /// Spares the first start from the copy a scan. An index that has rotted is made anew there. It gets
+    /// its name with its file: alone it would tell of one that is missing.
     fn copy_index(&self, file: &Arc<LogFile>, target: &Target) -> Result<(), Error> {
         let (files, path) = (&self.visible.files, index_path(&file.path));
         let opened = files.open(file)?;
         index_file::remove(target.storage(), &file.path);
         if index_file::first_bad(files.storage(), &file.path, &file.header, &*opened).is_none() {
-            let copied = copy::as_it_is(files.storage(), target.storage(), &path);
-            if let Err(error) = copied {
-                tracing::debug!(%error, path, "an index was not copied");
+            match copy::as_it_is(files.storage(), target.storage(), &path) {
+                Ok(()) => target.add(&path)?,
+                Err(error) => tracing::debug!(%error, path, "an index was not copied"),
             }
         }
         Ok(())

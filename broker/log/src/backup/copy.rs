@@ -99,11 +99,11 @@ pub(super) fn headless(
     Ok(())
 }
 
-/// Copies a file that nothing is known of, to where there is none.
+/// Copies a file that nothing is known of, to its part. That is not durable.
 pub(super) fn as_it_is(from: &dyn Storage, to: &dyn Storage, path: &str) -> io::Result<()> {
     let source = from.open(path)?;
     let (mut position, length) = (0, source.bytes()?);
-    let file = to.create(path)?;
+    let file = create_anew(to, &format!("{path}{PART_SUFFIX}"))?;
     let mut buffer = vec![0; CHUNK_BYTES];
     while position < length {
         let filled = source.read_at(&mut buffer, position)?;
@@ -148,16 +148,19 @@ struct Part {
     waiting: Vec<u8>,
 }
 
+/// Makes a file, in place of one that is there.
+pub(super) fn create_anew(storage: &dyn Storage, path: &str) -> io::Result<Arc<dyn StorageFile>> {
+    match storage.remove(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => storage.create(path),
+    }
+}
+
 impl Part {
     fn create(target: &Target, path: &str) -> Result<Self, Error> {
-        let (storage, part) = (target.storage(), format!("{path}{PART_SUFFIX}"));
-        match storage.remove(&part) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(Error::io("remove", &part, error));
-            }
-            _ => {}
-        }
-        let file = storage.create(&part).map_err(|error| Error::io("create", &part, error))?;
+        let part = format!("{path}{PART_SUFFIX}");
+        let file = create_anew(target.storage(), &part);
+        let file = file.map_err(|error| Error::io("create", &part, error))?;
         Ok(Self { path: path.to_owned(), file, position: 0, waiting: Vec::new() })
     }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use logmill_model::ClusterId;
 
-use super::copy::PART_SUFFIX;
+use super::copy::{PART_SUFFIX, create_anew};
 use crate::Error;
 use crate::file_name::{FOLDER, SEGMENT_FOLDER, index_path};
 use crate::recovery::cluster_of;
@@ -148,13 +148,8 @@ impl Target {
 
     /// Writes a small file, durably but for its name.
     fn put(&self, path: &str, bytes: &[u8]) -> Result<(), Error> {
-        match self.storage.remove(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(Error::io("remove", path, error));
-            }
-            _ => {}
-        }
-        let file = self.storage.create(path).map_err(|error| Error::io("create", path, error))?;
+        let file = create_anew(&*self.storage, path);
+        let file = file.map_err(|error| Error::io("create", path, error))?;
         file.write_at(&[IoSlice::new(bytes)], 0)
             .map_err(|error| Error::io("write", path, error))?;
         file.sync(SyncSite::BACKUP).map_err(|error| Error::sync(SyncSite::BACKUP, path, error))
