@@ -381,3 +381,105 @@ async fn what_can_only_be_read_can_be_looked_into() {
     let says = "Read-only file system (os error 30); mount it writable";
     PROGRAM.run(&["inspect", "repair", dir, "--accept-loss"]).await.refused(1, says);
 }
+
+/// The files of the journal, the oldest first.
+fn journal(data: &DataDir) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(data.path().join("journal")).unwrap();
+    let paths = files.map(|entry| entry.unwrap().path());
+    let mut paths: Vec<_> =
+        paths.filter(|it| it.extension().is_some_and(|it| it == "journal")).collect();
+    paths.sort_unstable();
+    paths
+}
+
+/// Makes both copies of a file's header bad.
+fn behead(path: &Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[..4096].fill(0);
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// All that is lost at these places, in order.
+fn lost(places: &[&Value]) -> Vec<String> {
+    let lost = places.iter().flat_map(|it| it["lost"].as_array().unwrap());
+    let mut lost: Vec<String> = lost.map(ToString::to_string).collect();
+    lost.sort_unstable();
+    lost
+}
+
+/// Two starts, each with a topic and a record of it in its own file.
+async fn two_files() -> DataDir {
+    let broker = Broker::start(PROGRAM).await;
+    broker.create_topic("old", 1).await;
+    broker.logmill(&["produce", "old", "hello"]).await.ok();
+    let (_, _, data) = broker.terminate().await;
+    let broker = Broker::start_on(PROGRAM, &data).await;
+    broker.create_topic("new", 1).await;
+    broker.logmill(&["produce", "new", "hello"]).await.ok();
+    broker.terminate().await;
+    data
+}
+
+const UNKNOWN: &str =
+    "topics and deployments that were created, changed or deleted there are not known";
+const PRICE: &str = "gives up all topics and deployments that are not known any more";
+
+#[tokio::test]
+async fn of_a_lost_catalog_it_is_said_what_may_be_missing_and_what_a_repair_costs() {
+    let data = two_files().await;
+    std::fs::remove_dir_all(data.path().join("views")).unwrap();
+    behead(&journal(&data)[0]);
+    let dir = data.path().to_str().unwrap();
+    let verify = ["inspect", "verify", dir];
+    let found =
+        PROGRAM.run(&verify).await.refused(3, "restore from a backup, or bring the missing");
+    assert!(found.stderr.contains(PRICE) && found.stdout.contains(UNKNOWN), "{found:?}");
+    let reports: Vec<Value> = PROGRAM.run(&[&verify[..], &["-o", "json"]].concat()).await.json();
+    let findings = reports.iter().flat_map(|it| it["findings"].as_array().unwrap());
+    let found = lost(&findings.collect::<Vec<_>>());
+
+    let broker = Broker::start_on(PROGRAM, &data).await;
+    assert!(broker.stderr().contains(UNKNOWN), "{}", broker.stderr());
+    let shown = broker.logmill(&["status"]).await.ok().stdout;
+    let says = ["lost: _catalog/0 from offset 0 to before 1: topics", UNKNOWN, PRICE];
+    assert!(says.iter().all(|it| shown.contains(it)), "{shown}");
+    let status: Value = broker.logmill(&["status", "-o", "json"]).await.json_line();
+    let places: Vec<&Value> = status["corrupt"].as_array().unwrap().iter().collect();
+    assert_eq!(lost(&places), found, "both name the same");
+    for asked in [&["consume", "old"][..], &["produce", "old", "x"], &["topic", "describe", "old"]]
+    {
+        let says =
+            "whether topic old exists is not known, since the catalog is corrupt; `logmill status`";
+        broker.logmill(asked).await.refused(1, says);
+    }
+    let says = "whether deployment m exists is not known";
+    broker.logmill(&["module", "describe", "m"]).await.refused(1, says);
+    broker.logmill(&["topic", "create", "old"]).await.refused(1, UNKNOWN);
+    broker.logmill(&["produce", "new", "x"]).await.ok();
+    broker.terminate().await;
+
+    std::fs::remove_file(&journal(&data)[0]).unwrap();
+    let found = PROGRAM.run(&verify).await.refused(3, PRICE);
+    assert!(found.stdout.contains("entries 1 to ") && found.stdout.contains(UNKNOWN), "{found:?}");
+    let repaired = PROGRAM.run(&["inspect", "repair", dir, "--accept-loss"]).await.ok();
+    assert!(repaired.stdout.contains(UNKNOWN), "{}", repaired.stdout);
+    let broker = Broker::start_on(PROGRAM, &data).await;
+    broker.logmill(&["consume", "old"]).await.refused(1, "topic old does not exist");
+    broker.logmill(&["consume", "new"]).await.ok();
+}
+
+/// The snapshot of the catalog tells of a topic whose records are all lost: an accepted loss has those of
+/// it, too, so that no offset is used again.
+#[tokio::test]
+async fn what_the_snapshot_alone_knows_of_is_lost_and_accepted_as_well() {
+    let data = two_files().await;
+    std::fs::remove_file(&journal(&data)[0]).unwrap();
+    let dir = data.path().to_str().unwrap();
+    let found = PROGRAM.run(&["inspect", "verify", dir]).await.refused(3, PRICE);
+    assert!(found.stdout.contains("lost: old/0 from offset 0 to"), "{}", found.stdout);
+    let repaired = PROGRAM.run(&["inspect", "repair", dir, "--accept-loss"]).await.ok();
+    assert!(repaired.stdout.contains("lost: old/0 from offset 0 to"), "{}", repaired.stdout);
+    let broker = Broker::start_on(PROGRAM, &data).await;
+    let told: Value = broker.logmill(&["produce", "old", "x", "-o", "json"]).await.json_line();
+    assert!(told["offset"].as_u64().unwrap() > 0, "{told}");
+}

@@ -75,5 +75,5 @@ pub use engine::{BeforeCall, Engine, Options};
 pub use error::Error;
 pub use housekeeper::CleanerStats;
 pub use produce::{Ack, Produce};
-pub use snapshot::require_journal;
+pub use snapshot::{require_journal, snapshot_catalog};
 pub use subscribe::{Chunk, Subscribe, Subscription};

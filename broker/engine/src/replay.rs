@@ -231,6 +231,9 @@ impl Replayed {
         self.judge.settle_producers();
         let doubtful = self.lanes_in_doubt();
         self.suspects = lost.suspects(&self.cursor_offsets, doubtful);
+        if let Some(why) = self.suspects.everything() {
+            tracing::error!(why, "nothing that is deployed runs, and the catalog does not change");
+        }
         self.judge.go_on_after(recovered.last_csn, recovered.last_time);
         for (partition, _, end) in log.partitions() {
             if !self.judge.set_end(partition, end) {

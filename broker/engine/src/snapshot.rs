@@ -20,7 +20,8 @@ use std::io;
 use bytes::{Bytes, BytesMut};
 use logmill_log::storage::Storage;
 use logmill_log::{EntryId, Log};
-use logmill_model::{ClusterId, Offset, PartitionId, Record};
+use logmill_model::internal::CatalogRecord;
+use logmill_model::{ClusterId, Offset, PartitionId, Record, RecordBatch, RecordRef};
 
 use crate::Error;
 use crate::batches::batches;
@@ -65,6 +66,19 @@ pub(crate) fn load(storage: &dyn Storage, log: &Log, cluster: ClusterId) -> Opti
         tracing::info!(path = FILE, "the snapshot is not of this log's history and is made anew");
     }
     believed
+}
+
+/// What the snapshot of a directory says of topics and deployments, if it has one that is whole: for who
+/// looks into the directory, to whom it may name what nothing else does.
+#[must_use]
+pub fn snapshot_catalog(storage: &dyn Storage) -> Vec<CatalogRecord> {
+    let snapshot = read(storage).ok().and_then(Snapshot::decode);
+    let partitions = snapshot.into_iter().flat_map(|it| it.partitions);
+    let catalog = partitions.filter(|it| it.partition == PartitionId::CATALOG);
+    let batches: Vec<RecordBatch> = catalog.flat_map(|it| it.batches).collect();
+    let plain = batches.iter().filter_map(RecordBatch::plain);
+    let decoded = |record: RecordRef<'_>| CatalogRecord::decode(record.key, record.value).ok();
+    plain.flat_map(|records| records.iter().filter_map(decoded).collect::<Vec<_>>()).collect()
 }
 
 fn read(storage: &dyn Storage) -> io::Result<Bytes> {

@@ -89,8 +89,9 @@ impl Engine {
 
     fn open_filter(&self, topic: &TopicName, name: DeploymentName) -> Result<Filter, Error> {
         let catalog = self.parts().views.catalog();
-        let version =
-            catalog.active_version(&name).ok_or_else(|| Error::UnknownDeployment(name.clone()))?;
+        let version = catalog
+            .active_version(&name)
+            .ok_or_else(|| self.parts().suspects.no_deployment(&name))?;
         let settings = &version.settings;
         let unusable = |what| Error::FilterUnusable { deployment: name.clone(), what };
         if settings.world != World::Filter {
@@ -107,7 +108,7 @@ impl Engine {
     fn filter_of(&self, name: &DeploymentName) -> Result<Arc<Active>, Error> {
         let catalog = self.parts().views.catalog();
         if catalog.deployment(name).is_none() {
-            return Err(Error::UnknownDeployment(name.clone()));
+            return Err(self.parts().suspects.no_deployment(name));
         }
         self.deployments()
             .ready(&catalog, name)

@@ -7,10 +7,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use logmill_model::{LaneId, Offset, PartitionId};
+use logmill_model::{
+    CATALOG_LOSS, CATALOG_PRICE, DeploymentName, LaneId, Offset, PartitionId, TopicName,
+};
 
-use crate::CorruptRange;
 use crate::corrupt::ADVICE;
+use crate::{CorruptRange, Error};
 
 /// Who stands still, and why.
 #[derive(Debug, Default)]
@@ -33,7 +35,7 @@ impl LostRecords {
     /// What lies before the end of `lost` could not be read.
     pub(crate) fn add(&mut self, partition: PartitionId, lost: &CorruptRange) {
         let to = lost.to;
-        let first = || (format!("corrupt: {lost}; {ADVICE}"), to);
+        let first = || (why(partition, lost), to);
         let (_, end) = self.by_topic.entry(partition).or_insert_with(first);
         *end = to.max(*end);
     }
@@ -81,6 +83,23 @@ impl Suspects {
         self.everything.as_deref()
     }
 
+    /// What is told of a topic that is not there: it may have been.
+    pub(crate) fn no_topic(&self, name: &TopicName) -> Error {
+        self.unsure("topic", name).unwrap_or_else(|| Error::UnknownTopic(name.clone()))
+    }
+
+    /// What is told of a deployment that is not there: it may have been.
+    pub(crate) fn no_deployment(&self, name: &DeploymentName) -> Error {
+        self.unsure("deployment", name).unwrap_or_else(|| Error::UnknownDeployment(name.clone()))
+    }
+
+    fn unsure(&self, kind: &str, name: &dyn std::fmt::Display) -> Option<Error> {
+        self.everything.as_ref()?;
+        Some(Error::StandsStill(format!(
+            "whether {kind} {name} exists is not known, since the catalog is corrupt; `logmill status` says where, and what can be done"
+        )))
+    }
+
     /// Why no dead letter may be redriven, edited or purged: it may have been before.
     pub(crate) fn letters(&self) -> Option<&str> {
         self.letters.as_deref()
@@ -95,6 +114,16 @@ impl Suspects {
     pub(crate) fn lane(&self, lane: LaneId) -> Option<&str> {
         self.lanes.contains(&lane).then_some(self.why_lanes.as_str())
     }
+}
+
+/// Why what rests on records of this topic stands still, for a person.
+fn why(partition: PartitionId, lost: &CorruptRange) -> String {
+    if partition != PartitionId::CATALOG {
+        return format!("corrupt: {lost}; {ADVICE}");
+    }
+    format!(
+        "corrupt: {lost}: {CATALOG_LOSS}; restore the data directory from a backup, or bring the file back as it was; `logmill inspect repair --accept-loss` {CATALOG_PRICE}"
+    )
 }
 
 #[cfg(test)]
@@ -139,9 +168,18 @@ mod tests {
     fn a_loss_in_the_catalog_stops_everything_that_is_deployed() {
         let suspects = lost(PartitionId::CATALOG, 5).suspects(&BTreeMap::new(), BTreeSet::new());
         let why = suspects.everything().unwrap();
-        assert!(why.contains("journal/a.journal") && why.contains("repair"), "{why}");
+        let says =
+            ["journal/a.journal", "may be missing as a whole", "repair", "gives up all topics"];
+        assert!(says.iter().all(|it| why.contains(it)), "{why}");
+        let (topic, deployment) = ("t".parse().unwrap(), "d".parse().unwrap());
+        for error in [suspects.no_topic(&topic), suspects.no_deployment(&deployment)] {
+            let says = error.to_string();
+            assert!(says.ends_with("`logmill status` says where, and what can be done"), "{says}");
+        }
         let suspects = lost(PartitionId::SEGMENTS, 5).suspects(&BTreeMap::new(), BTreeSet::new());
         assert_eq!((suspects.everything(), suspects.letters()), (None, None));
+        assert!(matches!(suspects.no_topic(&topic), Error::UnknownTopic(_)));
+        assert!(matches!(suspects.no_deployment(&deployment), Error::UnknownDeployment(_)));
     }
 
     #[test]

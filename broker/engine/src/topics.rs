@@ -125,7 +125,7 @@ impl Engine {
 impl Parts {
     pub(crate) fn topic(&self, name: &TopicName) -> Result<Arc<TopicRecord>, Error> {
         let topic = self.views.catalog().topic(name).cloned();
-        topic.ok_or_else(|| Error::UnknownTopic(name.clone()))
+        topic.ok_or_else(|| self.suspects.no_topic(name))
     }
 
     /// One partition of a topic, checked to exist.

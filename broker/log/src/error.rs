@@ -197,6 +197,11 @@ impl Error {
         matches!(self, Self::Corrupt { .. } | Self::CorruptRange { .. } | Self::NotAccepted { .. })
     }
 
+    /// Whether a file of the log is gone. Its loss can be accepted.
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(self, Self::Missing { .. } | Self::SegmentMissing { .. })
+    }
+
     /// Whether the storage is full: space must be won before a new start helps.
     #[must_use]
     pub fn is_disk_full(&self) -> bool {

@@ -2,6 +2,7 @@
 //! can be accepted.
 
 mod dump;
+mod expect;
 mod repair;
 mod verify;
 

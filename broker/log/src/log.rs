@@ -110,6 +110,16 @@ impl Log {
         Scrubber::start(Arc::clone(&self.visible), bytes_per_second)
     }
 
+    /// All that is corrupt, as far as it is known.
+    pub(crate) fn holes(&self) -> Vec<Hole> {
+        self.visible.holes.all()
+    }
+
+    /// Whether all that a hole has cost was accepted.
+    pub(crate) fn is_accepted(&self, hole: &Hole) -> bool {
+        self.visible.is_accepted(hole)
+    }
+
     /// What is corrupt, as far as it is known, and whose loss nobody has accepted.
     #[must_use]
     pub fn corrupt(&self) -> Vec<Hole> {

@@ -171,19 +171,19 @@ pub(crate) fn open_as(
 }
 
 /// What an opening of the log would find. Changes nothing.
-pub(crate) fn judge(storage: &Arc<dyn Storage>) -> Result<Visible, Error> {
+pub(crate) fn judge(storage: &Arc<dyn Storage>, missing: Missing) -> Result<Log, Error> {
     refuse_half_backup(&**storage)?;
     let Directory { files, headless, segments, blank, stray_indexes, .. } =
         Directory::read(storage)?;
     let plan = Plan::of(files, headless, blank)?;
     let visible = Visible::new(Files::new(Arc::clone(storage), 0));
     let claimed = claimed(&**storage, &stray_indexes);
-    let set = file_set((&plan, &segments), claimed, Missing::Refused)?;
+    let set = file_set((&plan, &segments), claimed, missing)?;
     visible.set_starts(set.starts);
     let history = History::read(set.live, plan.headless, &set.gaps, &visible)?;
     history.losses.move_ends(&visible);
     visible.accept(set.gaps.accepted);
-    Ok(visible)
+    Ok(Log::new(Arc::new(visible)))
 }
 
 /// The newest commit that these indexes tell of.

@@ -86,7 +86,7 @@ fn an_interrupted_backup_is_not_opened_and_goes_on_where_it_was() {
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("a part of a log was opened"),
     }
-    assert_eq!(reports(&backup).last().unwrap().findings[0].cost, Cost::Loss);
+    assert_eq!(reports(&backup).last().unwrap().findings[0].cost, Cost::Refused);
     let rest = back_up(&running.log, &backup, &mut all).unwrap();
     let whole: u64 = rest.files.iter().map(|(_, bytes)| bytes).sum();
     assert!(rest.copied_bytes < whole, "{rest:?}");

@@ -143,7 +143,11 @@ fn neither_verify_nor_the_scrubber_finds_anything_in_a_segment() {
     storage.set_contents(&newest, &good);
     reopened(&storage, broker);
     let (mut reports, storage) = (Vec::new(), Arc::new(storage) as Arc<dyn Storage>);
-    assert_eq!(verify(&storage, &mut |report| reports.push(report)).unwrap(), 0, "{reports:?}");
+    assert_eq!(
+        verify(&storage, &[], &mut |report| reports.push(report)).unwrap(),
+        0,
+        "{reports:?}"
+    );
 }
 
 #[test]
@@ -341,8 +345,11 @@ fn segments_without_a_journal_are_refused_and_stay() {
     let refused = Broker::open(&storage, settings(), history).err().unwrap();
     assert!(matches!(refused, Error::JournalMissing { .. }), "{refused}");
     let shared = Arc::new(storage.clone()) as Arc<dyn Storage>;
-    assert!(verify(&shared, &mut |_| ()).unwrap() > 0);
-    assert!(accept_losses(&shared).is_err(), "a loss of everything is not accepted by accident");
+    assert!(verify(&shared, &[], &mut |_| ()).unwrap() > 0);
+    assert!(
+        accept_losses(&shared, &[]).is_err(),
+        "a loss of everything is not accepted by accident"
+    );
     assert_eq!(storage.paths(), before);
 }
 

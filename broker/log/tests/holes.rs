@@ -178,7 +178,7 @@ fn a_directory_without_its_journal_is_told_by_what_is_there() {
     assert!(matches!(error, Error::JournalMissing { .. }), "{error}");
     assert_eq!(snapshot(&storage), bad, "nothing is changed");
     let findings: Vec<_> = reports(&storage).into_iter().flat_map(|it| it.findings).collect();
-    assert_eq!(findings.iter().map(|it| it.cost).collect::<Vec<_>>(), [Cost::Loss]);
+    assert_eq!(findings.iter().map(|it| it.cost).collect::<Vec<_>>(), [Cost::Refused]);
 }
 
 #[test]

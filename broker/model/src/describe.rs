@@ -4,9 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Backoff, Counts, Csn, DeploymentName, DeploymentSettings, Idempotency, LogLevel, ModuleDigest,
-    ModuleLimits, Offset, Order, OutputGrant, Position, SpaceLevel, Timestamp, TopicName,
-    TopicPolicy, Unrouted, World,
+    Backoff, CorruptPlace, Counts, Csn, DeploymentName, DeploymentSettings, Idempotency, LogLevel,
+    ModuleDigest, ModuleLimits, Offset, Order, OutputGrant, Position, SpaceLevel, Timestamp,
+    TopicName, TopicPolicy, Unrouted, World,
 };
 
 /// A topic.
@@ -299,34 +299,6 @@ pub struct ClockJump {
     pub wall: Timestamp,
     /// What the broker goes by: the last believed time, and what has passed since.
     pub believed: Timestamp,
-}
-
-/// A place on disk that is not what was written, and what that has cost.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CorruptPlace {
-    /// The file, in the data directory.
-    pub file: String,
-    /// Where in it.
-    pub position: u64,
-    /// How much can't be read, in bytes; 0 when that is not known.
-    pub bytes: u64,
-    /// What is wrong there.
-    pub what: String,
-    /// The offsets that are lost, or may be.
-    pub lost: Vec<CorruptOffsets>,
-}
-
-/// Offsets of a partition that can't be read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CorruptOffsets {
-    /// The topic.
-    pub topic: String,
-    /// The partition.
-    pub partition: u32,
-    /// The first.
-    pub from: Offset,
-    /// The one after the last.
-    pub to: Offset,
 }
 
 /// How far a backup is.

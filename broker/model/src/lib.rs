@@ -8,6 +8,7 @@
 mod batch;
 mod commit;
 mod compression;
+mod corrupt;
 mod dead_letter;
 mod deployment;
 mod describe;
@@ -36,15 +37,16 @@ mod trace;
 pub use batch::{BatchBuilder, PlainBatch, RECORD_OVERHEAD_BYTES, RecordBatch, Records};
 pub use commit::{Append, Commit, Committed, Outcome, Precondition, Refusal};
 pub use compression::Compression;
+pub use corrupt::{CATALOG_LOSS, CATALOG_PRICE, CorruptOffsets, CorruptPlace};
 pub use dead_letter::{DeadLetter, Source};
 pub use deployment::{
     Backoff, Counts, DeploymentSettings, DeploymentState, ModuleLimits, Order, OutputGrant,
     Unrouted,
 };
 pub use describe::{
-    BackupProgress, BackupReport, BrokerStatus, ClockJump, CorruptOffsets, CorruptPlace,
-    DeployRequest, Deployed, DeploymentDescription, DeploymentStatus, LaneDescription, LaneState,
-    LostOffsets, ModuleDescription, ModuleLogLine, PartitionDescription, SkippedLane, StartOffset,
+    BackupProgress, BackupReport, BrokerStatus, ClockJump, DeployRequest, Deployed,
+    DeploymentDescription, DeploymentStatus, LaneDescription, LaneState, LostOffsets,
+    ModuleDescription, ModuleLogLine, PartitionDescription, SkippedLane, StartOffset,
     TopicDescription,
 };
 pub use envelope::{ENVELOPE_BYTES, Envelope, ProducerStamp};

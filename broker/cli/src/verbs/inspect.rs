@@ -14,8 +14,7 @@ use anyhow::Context as _;
 use logmill_log::storage::{DiskStorage, Storage};
 use logmill_log::{DumpedBatch, DumpedEntry, Hole, LostRange};
 use logmill_model::internal::CatalogRecord;
-use logmill_model::{Offset, PartitionId, PlainBatch, TopicId};
-use serde::Serialize;
+use logmill_model::{CorruptOffsets, PartitionId, PlainBatch, TopicId};
 
 use crate::{Failure, Session};
 
@@ -77,11 +76,21 @@ fn failed(error: logmill_log::Error) -> Failure {
 
 /// The names of topics, by their ids.
 #[derive(Debug, Default)]
-struct Names(BTreeMap<TopicId, String>);
+struct Names {
+    by_id: BTreeMap<TopicId, String>,
+    /// What the snapshot says of the catalog, of which some may be lost.
+    known: Vec<CatalogRecord>,
+}
 
 impl Names {
     fn read(storage: &Arc<dyn Storage>) -> Result<Self, Failure> {
-        let mut names = Self::default();
+        let known = logmill_engine::snapshot_catalog(&**storage);
+        let mut names = Self { by_id: BTreeMap::new(), known };
+        for record in &names.known {
+            if let CatalogRecord::Topic(name, Some(topic)) = record {
+                names.by_id.insert(topic.id, name.to_string());
+            }
+        }
         let records = |it: PlainBatch| it.to_records().collect::<Vec<_>>();
         let mut visit = |entry: DumpedEntry| {
             let catalog = entry.batches.iter().filter(|it| it.partition == PartitionId::CATALOG);
@@ -90,7 +99,7 @@ impl Names {
                 if let Ok(CatalogRecord::Topic(name, Some(topic))) =
                     CatalogRecord::decode(record.key.as_deref(), record.value.as_deref())
                 {
-                    names.0.insert(topic.id, name.to_string());
+                    names.by_id.insert(topic.id, name.to_string());
                 }
             }
             ControlFlow::Continue(())
@@ -100,26 +109,17 @@ impl Names {
     }
 
     fn has(&self, topic: &str) -> bool {
-        topic.starts_with('_') || self.0.values().any(|name| name == topic)
+        topic.starts_with('_') || self.by_id.values().any(|name| name == topic)
     }
 
     fn of(&self, topic: TopicId) -> String {
-        self.0.get(&topic).cloned().unwrap_or_else(|| topic.to_string())
+        self.by_id.get(&topic).cloned().unwrap_or_else(|| topic.to_string())
     }
 }
 
-/// Offsets that are lost, for scripts.
-#[derive(Debug, Serialize)]
-struct Lost {
-    topic: String,
-    partition: u32,
-    from: Offset,
-    to: Offset,
-}
-
 impl Names {
-    fn lost(&self, hole: &Hole) -> Vec<Lost> {
-        let lost = |LostRange { partition, from, to }: &LostRange| Lost {
+    fn lost(&self, hole: &Hole) -> Vec<CorruptOffsets> {
+        let lost = |LostRange { partition, from, to }: &LostRange| CorruptOffsets {
             topic: self.of(partition.topic),
             partition: partition.index,
             from: *from,
@@ -127,9 +127,4 @@ impl Names {
         };
         hole.lost.iter().map(lost).collect()
     }
-}
-
-/// A loss on a line, for people.
-fn shown(Lost { topic, partition, from, to }: &Lost) -> String {
-    format!("  lost: {topic}/{partition} from offset {from} to before {to}")
 }

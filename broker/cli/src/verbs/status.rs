@@ -1,8 +1,8 @@
 //! `logmill status`: what one asks at 3 a.m.
 
 use logmill_model::{
-    BrokerStatus, CorruptOffsets, CorruptPlace, DeploymentDescription, DeploymentStatus, LaneState,
-    SpaceLevel,
+    BrokerStatus, CATALOG_PRICE, CorruptOffsets, CorruptPlace, DeploymentDescription,
+    DeploymentStatus, LaneState, SpaceLevel,
 };
 use serde::Serialize;
 
@@ -69,9 +69,7 @@ fn show(output: &mut Output, report: &Report<'_>) -> Result<(), Failure> {
     }
     status.corrupt.iter().try_for_each(|place| show_corrupt(output, place))?;
     if !status.corrupt.is_empty() {
-        output.text(
-            "  to get it back, restore from a backup; to go on without it, stop the broker and run `logmill inspect repair --accept-loss` on its data directory",
-        )?;
+        output.text(format_args!("  {}", advice(&status.corrupt)))?;
     }
     for deployment in status.deployments.iter().filter(|it| stands_still(it)) {
         let reason = deployment.reason.as_deref().unwrap_or("no reason given");
@@ -106,9 +104,18 @@ fn show(output: &mut Output, report: &Report<'_>) -> Result<(), Failure> {
 fn show_corrupt(output: &mut Output, place: &CorruptPlace) -> Result<(), Failure> {
     let CorruptPlace { file, position, what, lost, .. } = place;
     output.text(format_args!("corrupt: {file} at byte {position}: {what}"))?;
-    lost.iter().try_for_each(|CorruptOffsets { topic, partition, from, to }| {
-        output.text(format_args!("  lost: {topic}/{partition} from offset {from} to before {to}"))
-    })
+    lost.iter().try_for_each(|lost| output.text(format_args!("  {lost}")))
+}
+
+fn advice(corrupt: &[CorruptPlace]) -> String {
+    let repair =
+        "stop the broker and run `logmill inspect repair --accept-loss` on its data directory";
+    if corrupt.iter().flat_map(|place| &place.lost).any(CorruptOffsets::is_of_catalog) {
+        return format!(
+            "to get it back, restore from a backup, or bring the file back as it was; to go on without it, {repair}, which {CATALOG_PRICE}"
+        );
+    }
+    format!("to get it back, restore from a backup; to go on without it, {repair}")
 }
 
 fn stands_still(deployment: &DeploymentDescription) -> bool {

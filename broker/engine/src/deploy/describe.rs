@@ -27,7 +27,7 @@ impl Engine {
         name: &DeploymentName,
     ) -> Result<DeploymentDescription, Error> {
         let catalog = self.parts().views.catalog();
-        self.describe(&catalog, name).ok_or_else(|| Error::UnknownDeployment(name.clone()))
+        self.describe(&catalog, name).ok_or_else(|| self.parts().suspects.no_deployment(name))
     }
 
     fn describe(&self, catalog: &Catalog, name: &DeploymentName) -> Option<DeploymentDescription> {
@@ -98,7 +98,7 @@ impl Engine {
         max: usize,
         wait: bool,
     ) -> Result<Vec<ModuleLogLine>, Error> {
-        let unknown = || Error::UnknownDeployment(name.clone());
+        let unknown = || self.parts().suspects.no_deployment(name);
         let log = std::sync::Arc::clone(&self.deployments().get(name).ok_or_else(unknown)?.log);
         Ok(if wait { log.next(after, max).await } else { log.read(after, max) })
     }

@@ -65,7 +65,7 @@ impl Engine {
     pub(super) fn deployment_id(&self, name: &DeploymentName) -> Result<DeploymentId, Error> {
         let catalog = self.parts().views.catalog();
         let record =
-            catalog.deployment(name).ok_or_else(|| Error::UnknownDeployment(name.clone()))?;
+            catalog.deployment(name).ok_or_else(|| self.parts().suspects.no_deployment(name))?;
         Ok(record.id)
     }
 
@@ -76,7 +76,7 @@ impl Engine {
         id: DeploymentId,
     ) -> Result<Arc<Remembered>, Error> {
         let deployment = self.deployments().get(name);
-        let deployment = deployment.ok_or_else(|| Error::UnknownDeployment(name.clone()))?;
+        let deployment = deployment.ok_or_else(|| self.parts().suspects.no_deployment(name))?;
         let remembered = deployment.remembered(id);
         remembered.read_back(self.parts()).await?;
         Ok(remembered)

@@ -126,7 +126,7 @@ impl Engine {
             ));
         }
         let catalog = self.parts().views.catalog();
-        let unknown = || Error::UnknownDeployment(name.clone());
+        let unknown = || self.parts().suspects.no_deployment(name);
         let record = catalog.deployment(name).ok_or_else(unknown)?;
         let mut moves = Vec::new();
         for (lane, cursor) in self.parts().views.lanes_of(record.id) {

@@ -42,7 +42,7 @@ impl Engine {
     /// A partition of a consumer's dead-letter topic.
     pub(super) fn dlq(&self, name: &DeploymentName, partition: u32) -> Result<Dlq, Error> {
         let catalog = self.parts().views.catalog();
-        let unknown = || Error::UnknownDeployment(name.clone());
+        let unknown = || self.parts().suspects.no_deployment(name);
         let deployment = catalog.deployment(name).cloned().ok_or_else(unknown)?;
         let version = catalog.active_version(name).cloned().ok_or_else(unknown)?;
         if deployment.world != World::Consumer {

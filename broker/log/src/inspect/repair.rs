@@ -7,30 +7,32 @@ use std::sync::Arc;
 use logmill_model::internal::{CatalogRecord, SegmentsRecord};
 use logmill_model::{BatchBuilder, Compression, Csn, Envelope, Offset, PartitionId, RecordBatch};
 
+use super::expect::expect_all;
 use super::{own, verify};
 use crate::file_name::index_path;
 use crate::recovery::{Missing, open_as};
 use crate::storage::Storage;
-use crate::{Error, Hole, Log, NewEntry, Opened, Settings, StoredBatch};
-
-/// What one read of an internal topic takes, in bytes.
-const READ_BYTES: usize = 1024 * 1024;
+use crate::{Error, Hole, NewEntry, Opened, Settings, StoredBatch};
 
 /// Finds all that is lost in a directory and accepts it, durably; returns what it was. What was
-/// accepted before is left out.
+/// accepted before is left out. `known` is what somebody knows of topics and deployments, where the catalog
+/// does not tell.
 ///
 /// # Errors
 /// [`Error::Locked`] while a broker has the directory; what [`open`](crate::open) refuses to start on, such as
 /// a missing file; [`Error::Io`], [`Error::Sync`].
-pub fn accept_losses(storage: &Arc<dyn Storage>) -> Result<Vec<Hole>, Error> {
+pub fn accept_losses(
+    storage: &Arc<dyn Storage>,
+    known: &[CatalogRecord],
+) -> Result<Vec<Hole>, Error> {
     let mut damaged = BTreeSet::new();
-    verify(storage, &mut |report| {
+    verify(storage, known, &mut |report| {
         let holes = report.findings.into_iter().filter_map(|finding| finding.hole);
         damaged.extend(holes.map(|hole| hole.path));
     })?;
     read_anew(&**storage, &damaged)?;
     let opened = open_as(Arc::clone(storage), Settings::default(), Missing::Accepted)?;
-    expect_all(&opened.log)?;
+    expect_all(&opened.log, known)?;
     let holes = opened.log.corrupt();
     record(opened, &holes)?;
     Ok(holes)
@@ -49,50 +51,6 @@ fn read_anew(storage: &dyn Storage, paths: &BTreeSet<String>) -> Result<(), Erro
         }
     }
     Ok(())
-}
-
-/// Tells the log of all partitions that there are.
-fn expect_all(log: &Log) -> Result<(), Error> {
-    PartitionId::INTERNAL.iter().for_each(|partition| log.expect(*partition));
-    read_records(log, PartitionId::CATALOG, &mut |record| match CatalogRecord::decode(
-        record.key,
-        record.value,
-    ) {
-        Ok(CatalogRecord::Topic(_, Some(topic))) => {
-            topic.partition_ids().for_each(|partition| log.expect(partition));
-        }
-        Ok(CatalogRecord::Deployment(_, Some(deployment))) => {
-            deployment.partition_ids().for_each(|partition| log.expect(partition));
-        }
-        _ => {}
-    })
-}
-
-/// Shows the records of a partition, around what is lost.
-fn read_records(
-    log: &Log,
-    partition: PartitionId,
-    visit: &mut dyn FnMut(&logmill_model::RecordRef<'_>),
-) -> Result<(), Error> {
-    let mut next = log.start_offset(partition);
-    loop {
-        match log.read(partition, next, READ_BYTES) {
-            Ok(batches) => {
-                for stored in &batches {
-                    if let Some(records) = stored.batch.plain() {
-                        records.iter().for_each(|record| visit(&record));
-                    }
-                }
-                let end = batches.last().map(|last| last.envelope.end_offset());
-                match end.unwrap_or_else(|| log.after_accepted(partition, next)) {
-                    after if after > next => next = after,
-                    _ => return Ok(()),
-                }
-            }
-            Err(Error::CorruptRange { to, .. }) => next = to,
-            Err(error) => return Err(error),
-        }
-    }
 }
 
 /// Appends what is accepted to `_segments`, and closes the log.

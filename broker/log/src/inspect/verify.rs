@@ -4,18 +4,20 @@ use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use logmill_model::internal::CatalogRecord;
+
 use super::dump::read_header;
+use super::expect::expect_all;
 use super::{is_log_file, own, paths};
 use crate::backup::INCOMPLETE;
 use crate::entry::ENTRY_HEADER_BYTES;
 use crate::file_check::FileCheck;
 use crate::file_header::{FILE_HEADER_BYTES, FileHeader};
 use crate::file_name::{FOLDER, INDEX_SUFFIX, SEGMENT_FOLDER, SUFFIX, index_path};
-use crate::recovery::judge;
+use crate::recovery::{Missing, judge};
 use crate::storage::Storage;
-use crate::visible::Visible;
 use crate::window::Window;
-use crate::{Error, Hole, index_file};
+use crate::{Error, Hole, Log, index_file};
 
 /// What one file holds, and what is wrong in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,8 +52,11 @@ pub struct Finding {
 /// What a finding costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cost {
-    /// Something can't be read, or no broker starts on the directory.
+    /// Something can't be read.
     Loss,
+    /// No broker starts on the directory, and no loss that could be accepted is why: the finding says what
+    /// helps.
+    Refused,
     /// A loss that somebody has accepted.
     Accepted,
     /// Nothing: what is bad is there twice, or can be made anew.
@@ -59,15 +64,20 @@ pub enum Cost {
 }
 
 /// Reads all files of a directory, tells of each, and then what is wrong with all of them together.
-/// Returns how many findings there were that nobody has accepted.
+/// Returns how many findings there were that nobody has accepted. `known` is what somebody knows of topics
+/// and deployments, where the catalog does not tell.
 ///
 /// # Errors
 /// [`Error::Locked`] while a broker has the directory; [`Error::Io`].
-pub fn verify(storage: &Arc<dyn Storage>, tell: &mut dyn FnMut(FileReport)) -> Result<u64, Error> {
+pub fn verify(
+    storage: &Arc<dyn Storage>,
+    known: &[CatalogRecord],
+    tell: &mut dyn FnMut(FileReport),
+) -> Result<u64, Error> {
     let _lock = own(&**storage)?;
     let paths = paths(&**storage)?;
     let last = paths.iter().rfind(|path| path.ends_with(SUFFIX)).cloned();
-    let judged = judge(storage);
+    let judged = judged(storage, known);
     let mut findings = 0;
     let mut tell = |report: FileReport| {
         findings += report.findings.iter().filter(|it| it.cost != Cost::Accepted).count() as u64;
@@ -90,6 +100,17 @@ pub fn verify(storage: &Arc<dyn Storage>, tell: &mut dyn FnMut(FileReport)) -> R
     Ok(findings)
 }
 
+/// The log as a broker would find it; where it would not start since files are missing, as it would after
+/// that was accepted.
+fn judged(storage: &Arc<dyn Storage>, known: &[CatalogRecord]) -> Result<Log, Error> {
+    let log = match judge(storage, Missing::Refused) {
+        Err(error) if error.is_missing() => judge(storage, Missing::Accepted)?,
+        judged => judged?,
+    };
+    expect_all(&log, known)?;
+    Ok(log)
+}
+
 /// Why a broker would not start.
 fn refused(error: Error) -> Result<FileReport, Error> {
     let (path, position) = match &error {
@@ -103,7 +124,7 @@ fn refused(error: Error) -> Result<FileReport, Error> {
         _ => return Err(error),
     };
     let mut report = FileReport { path, entries: 0, bytes: 0, findings: Vec::new() };
-    report.push(Hole::at(&report.path, position, 0, error.to_string()), Cost::Loss);
+    report.push(Hole::at(&report.path, position, 0, error.to_string()), Cost::Refused);
     Ok(report)
 }
 
@@ -157,9 +178,9 @@ impl FileReport {
 
     /// Adds what is known where the whole log is judged: what lost entries have cost, what was
     /// accepted, and where entries are in no file.
-    fn add_judged(&mut self, judged: &Visible) {
+    fn add_judged(&mut self, judged: &Log) {
         let path = self.path.clone();
-        for known in judged.holes.all().into_iter().filter(|hole| hole.path == path) {
+        for known in judged.holes().into_iter().filter(|hole| hole.path == path) {
             match self.findings.iter_mut().find(|it| it.position == known.position) {
                 Some(it) => it.hole = Some(Hole { bytes: known.bytes.max(it.bytes), ..known }),
                 None => self.push_hole(known),

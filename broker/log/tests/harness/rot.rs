@@ -26,7 +26,7 @@ pub(crate) fn proven_end(snapshot: &Snapshot, path: &str) -> usize {
 pub(crate) fn reports(storage: &FaultyStorage) -> Vec<FileReport> {
     let storage: Arc<dyn Storage> = Arc::new(storage.clone());
     let mut reports = Vec::new();
-    let findings = verify(&storage, &mut |report| reports.push(report)).unwrap();
+    let findings = verify(&storage, &[], &mut |report| reports.push(report)).unwrap();
     let told = reports.iter().flat_map(|it| &it.findings);
     assert_eq!(findings, told.filter(|it| it.cost != Cost::Accepted).count() as u64);
     reports
@@ -34,5 +34,5 @@ pub(crate) fn reports(storage: &FaultyStorage) -> Vec<FileReport> {
 
 pub(crate) fn accept(storage: &FaultyStorage) -> Vec<Hole> {
     let storage: Arc<dyn Storage> = Arc::new(storage.clone());
-    accept_losses(&storage).unwrap()
+    accept_losses(&storage, &[]).unwrap()
 }

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use logmill_log::{Cost, FileReport, Finding};
+use logmill_model::{CATALOG_PRICE, CorruptOffsets, PartitionId};
 use serde::Serialize;
 
-use super::{Lost, Names, failed, open, shown};
+use super::{Names, failed, open};
 use crate::quantity::shown_bytes;
 use crate::{Failure, Session};
 
@@ -36,7 +37,7 @@ struct Found {
     bytes: u64,
     what: String,
     accepted: bool,
-    lost: Vec<Lost>,
+    lost: Vec<CorruptOffsets>,
     may_hide_partitions: bool,
 }
 
@@ -45,34 +46,72 @@ impl Args {
         let storage = open(&self.dir)?;
         let names = Names::read(&storage)?;
         let mut reports = Vec::new();
-        let findings = logmill_log::verify(&storage, &mut |report| reports.push(report));
+        let findings =
+            logmill_log::verify(&storage, &names.known, &mut |report| reports.push(report));
         let findings = findings.map_err(failed)?;
-        let count = |cost| {
-            reports
-                .iter()
-                .flat_map(|it| &it.findings)
-                .filter(|finding| finding.cost == cost)
-                .count()
-        };
-        let (losses, accepted) = (count(Cost::Loss), count(Cost::Accepted));
+        let all = reports.iter().flat_map(|it| &it.findings);
+        let found = all.fold(Sum { findings, ..Sum::default() }, Sum::with);
         for report in reports {
             let report = Report::of(report, &names);
             session.output.json(&report)?;
             report.show(session)?;
         }
-        let dir = self.dir.display();
-        match (findings, losses, accepted) {
-            (0, _, 0) => session.output.text("everything is as it was written"),
-            (0, _, _) => session.output.text(format_args!(
+        let dir = self.dir.display().to_string();
+        if found.findings > 0 {
+            return Err(Failure::Negative(found.advice(&dir)));
+        }
+        match found.accepted {
+            0 => session.output.text("everything is as it was written"),
+            accepted => session.output.text(format_args!(
                 "everything is as it was written, but for what was accepted as lost: {accepted}"
             )),
-            (_, 0, _) => Err(Failure::Negative(format!(
-                "findings in {dir}: {findings}, and everything can be read"
-            ))),
-            _ => Err(Failure::Negative(format!(
-                "findings in {dir}: {findings}; restore from a backup, or accept the loss with `logmill inspect repair {dir} --accept-loss`"
-            ))),
         }
+    }
+}
+
+/// What was found in all.
+#[derive(Default)]
+struct Sum {
+    /// Those that nobody has accepted.
+    findings: u64,
+    losses: u64,
+    accepted: u64,
+    /// Those for which no broker starts.
+    refused: u64,
+    /// Whether some of the catalog is lost.
+    is_of_catalog: bool,
+}
+
+impl Sum {
+    fn with(mut self, finding: &Finding) -> Self {
+        let lost = finding.hole.iter().flat_map(|hole| &hole.lost);
+        let is_of_catalog = lost.into_iter().any(|it| it.partition == PartitionId::CATALOG);
+        match finding.cost {
+            Cost::Loss => {
+                self.losses += 1;
+                self.is_of_catalog |= is_of_catalog;
+            }
+            Cost::Accepted => self.accepted += 1,
+            Cost::Refused => self.refused += 1,
+            Cost::Nothing => {}
+        }
+        self
+    }
+
+    /// What can be done about it.
+    fn advice(&self, dir: &str) -> String {
+        let repair = format!("`logmill inspect repair {dir} --accept-loss`");
+        let what = match self {
+            Self { refused: 1.., .. } => {
+                "no broker starts on it, and none would after a repair; do what the finding says, or restore from a backup".to_owned()
+            }
+            Self { losses: 0, .. } => return format!("findings in {dir}: {}, and everything can be read", self.findings),
+            Self { is_of_catalog: true, .. } => format!(
+                "restore from a backup, or bring the missing file back; accepting the loss with {repair} {CATALOG_PRICE}"
+            ),
+            _ => format!("restore from a backup, or accept the loss with {repair}"),
+        };
+        format!("findings in {dir}: {}; {what}", self.findings)
     }
 }
 
@@ -96,7 +135,7 @@ impl Report {
         for Found { file, position, what, accepted, lost, may_hide_partitions, .. } in findings {
             let accepted = if *accepted { "accepted: " } else { "" };
             session.output.text(format_args!("  {accepted}{file} at byte {position}: {what}"))?;
-            lost.iter().try_for_each(|lost| session.output.text(shown(lost)))?;
+            lost.iter().try_for_each(|lost| session.output.text(format_args!("  {lost}")))?;
             if *may_hide_partitions && accepted.is_empty() {
                 let hidden = "  partitions that are nowhere else can't be named";
                 session.output.text(hidden)?;
