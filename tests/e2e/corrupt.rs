@@ -483,3 +483,51 @@ async fn what_the_snapshot_alone_knows_of_is_lost_and_accepted_as_well() {
     let told: Value = broker.logmill(&["produce", "old", "x", "-o", "json"]).await.json_line();
     assert!(told["offset"].as_u64().unwrap() > 0, "{told}");
 }
+
+/// Where nothing tells how many records were lost, ends jump past all that there can have been. Those are
+/// no records, nobody is behind by them, and no letter is open for them.
+#[tokio::test]
+async fn what_an_end_jumps_over_counts_as_nothing() {
+    let component = guest("scripted").await;
+    let broker = Broker::start(PROGRAM).await;
+    broker.create_topic("in", 1).await;
+    broker.deploy("m", World::Consumer, &component, "--on in --out out --from earliest").await;
+    let (_, _, data) = broker.terminate().await;
+    let broker = Broker::start_on(PROGRAM, &data).await;
+    for value in ["0 done", "1 reject"] {
+        broker.logmill(&["produce", "in", value]).await.ok();
+    }
+    broker.settled("m").await;
+    broker.terminate().await;
+    let broker = Broker::start_on(PROGRAM, &data).await;
+    broker.create_topic("other", 1).await;
+    broker.terminate().await;
+    behead(&journal(&data)[1]);
+
+    let dir = data.path().to_str().unwrap();
+    for is_accepted in [false, true] {
+        if is_accepted {
+            PROGRAM.run(&["inspect", "repair", dir, "--accept-loss"]).await.ok();
+        }
+        let broker = Broker::start_on(PROGRAM, &data).await;
+        let status: Value = broker.logmill(&["status", "-o", "json"]).await.json_line();
+        assert_eq!((&status["lag"], &status["open_dead_letters"]), (&0.into(), &0.into()));
+        let topics = status["topics"].as_array().unwrap();
+        for topic in topics.iter().filter(|it| it["name"] != "other") {
+            let partition = &topic["partitions"][0];
+            assert!(partition["end"].as_u64() > Some(1_000_000), "{partition}");
+            let records = partition["end"].as_u64().unwrap() - partition["start"].as_u64().unwrap();
+            assert_eq!(partition["lost"], records, "{partition}");
+        }
+        let shown = broker.logmill(&["topic", "describe", "in"]).await.ok().stdout;
+        let row = shown.lines().last().unwrap();
+        let cells: Vec<&str> = row.split_whitespace().collect();
+        assert_eq!(cells[3], "0", "{shown}");
+        broker.terminate().await;
+    }
+    let broker = Broker::start_on(PROGRAM, &data).await;
+    broker.logmill(&["produce", "in", "2 reject"]).await.ok();
+    assert_eq!(broker.settled("m").await.counts.dead_lettered, 1);
+    let status: Value = broker.logmill(&["status", "-o", "json"]).await.json_line();
+    assert_eq!(status["open_dead_letters"], 1);
+}

@@ -155,11 +155,14 @@ impl Parts {
     fn describe(&self, name: &TopicName, topic: &TopicRecord) -> TopicDescription {
         let partitions = (0..topic.partitions).map(|partition| {
             let id = PartitionId::new(topic.id, partition);
+            let (start, end) = (self.log.start_offset(id), self.log.end_offset(id));
+            let records = self.log.count_outside_losses(id, start..end);
             PartitionDescription {
                 partition,
-                start: self.log.start_offset(id),
-                end: self.log.end_offset(id),
+                start,
+                end,
                 bytes: self.log.partition_bytes(id),
+                lost: start.distance_to(end) - records,
             }
         });
         TopicDescription {

@@ -155,6 +155,13 @@ impl Holes {
         }
     }
 
+    /// What this partition has lost in all of them.
+    pub(crate) fn lost_of(&self, partition: PartitionId) -> Vec<LostRange> {
+        let holes = self.lock();
+        let lost = holes.iter().flat_map(|hole| &hole.lost);
+        lost.filter(|lost| lost.partition == partition).copied().collect()
+    }
+
     pub(crate) fn all(&self) -> Vec<Hole> {
         self.lock().clone()
     }

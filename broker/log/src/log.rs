@@ -1,5 +1,6 @@
 //! The reading end of the log.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use logmill_model::{Csn, Envelope, Offset, PartitionId, Timestamp};
@@ -130,6 +131,27 @@ impl Log {
     #[must_use]
     pub fn after_accepted(&self, partition: PartitionId, offset: Offset) -> Offset {
         self.visible.partition(partition).map_or(offset, |it| it.after_accepted(offset))
+    }
+
+    /// What of a range of offsets is in no loss that is known, accepted or not: what has records, as far as
+    /// compaction has left them. Where an end has jumped past all that may be lost, offsets alone tell of
+    /// records that never were.
+    #[must_use]
+    pub fn outside_losses(
+        &self,
+        partition: PartitionId,
+        range: Range<Offset>,
+    ) -> Vec<Range<Offset>> {
+        let lost = self.visible.holes.lost_of(partition);
+        let state = self.visible.partition(partition).unwrap_or_default();
+        state.outside_losses(range, &lost)
+    }
+
+    /// How many offsets of a range are in no loss that is known.
+    #[must_use]
+    pub fn count_outside_losses(&self, partition: PartitionId, range: Range<Offset>) -> u64 {
+        let outside = self.outside_losses(partition, range).into_iter();
+        outside.map(|it| it.start.distance_to(it.end)).sum()
     }
 
     /// Says that a partition exists. If the log has nothing of it, but lost entries that can have

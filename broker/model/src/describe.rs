@@ -35,6 +35,18 @@ pub struct PartitionDescription {
     /// Bytes of the batches that are there, envelopes included; what retention goes by.
     #[serde(default)]
     pub bytes: u64,
+    /// How many of its offsets are lost with what is corrupt, accepted or not. There may have been fewer
+    /// records: where nothing tells, the end jumps past every offset that they can have had.
+    #[serde(default)]
+    pub lost: u64,
+}
+
+impl PartitionDescription {
+    /// How many records are there, as far as offsets tell: compaction takes some.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.start.distance_to(self.end).saturating_sub(self.lost)
+    }
 }
 
 /// What to deploy. What is None comes from the previous version, else from the defaults.
@@ -240,7 +252,8 @@ pub struct LaneDescription {
     pub partition: u32,
     /// The first offset without an outcome.
     pub cursor: Offset,
-    /// How many offsets lie between the cursor and the durable end.
+    /// How many offsets lie between the cursor and the durable end, without those that are lost with what
+    /// is corrupt.
     pub lag: u64,
     /// Records that wait for another attempt.
     pub parked: u64,

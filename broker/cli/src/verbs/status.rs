@@ -2,7 +2,7 @@
 
 use logmill_model::{
     BrokerStatus, CATALOG_PRICE, CorruptOffsets, CorruptPlace, DeploymentDescription,
-    DeploymentStatus, LaneState, SpaceLevel,
+    DeploymentStatus, LaneState, PartitionDescription, SpaceLevel,
 };
 use serde::Serialize;
 
@@ -90,7 +90,7 @@ fn show(output: &mut Output, report: &Report<'_>) -> Result<(), Failure> {
     }
     output.text("")?;
     let topics = status.topics.iter().map(|topic| {
-        let records: u64 = topic.partitions.iter().map(|it| it.start.distance_to(it.end)).sum();
+        let records: u64 = topic.partitions.iter().map(PartitionDescription::records).sum();
         vec![topic.name.to_string(), topic.partitions.len().to_string(), records.to_string()]
     });
     output.table(&["topic", "partitions", "records"], topics.collect())?;

@@ -8,7 +8,7 @@ mod ls;
 mod policy;
 
 use clap::Subcommand;
-use logmill_model::TopicDescription;
+use logmill_model::{PartitionDescription, TopicDescription};
 
 use crate::{Failure, Session};
 
@@ -39,5 +39,5 @@ impl Verb {
 
 /// How many records lie in a topic.
 fn record_count(topic: &TopicDescription) -> u64 {
-    topic.partitions.iter().map(|it| it.start.distance_to(it.end)).sum()
+    topic.partitions.iter().map(PartitionDescription::records).sum()
 }

@@ -55,7 +55,7 @@ impl Engine {
                 topic: topic.clone(),
                 partition: lane.source.index,
                 cursor: cursor.floor(),
-                lag: cursor.lag(self.parts().log.end_offset(lane.source)),
+                lag: self.parts().lag(lane, &cursor),
                 parked: cursor.parked(),
                 in_flight: status.in_flight,
                 state: match lost {

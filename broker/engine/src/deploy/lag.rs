@@ -1,9 +1,13 @@
 //! How far deployments are behind, for the metrics.
 
 use logmill_log::Log;
-use logmill_model::{DeploymentName, DeploymentState, Offset, PartitionId, Timestamp, World};
+use logmill_model::{
+    DeploymentName, DeploymentState, LaneId, Offset, PartitionId, Timestamp, World,
+};
 
 use crate::Engine;
+use crate::cursors::LaneCursor;
+use crate::parts::Parts;
 
 /// How far a consumer is behind, over all its lanes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +39,7 @@ impl Engine {
                 let mut lag = Lag { name: name.clone(), runs, records, parked, age_ms };
                 for (lane, cursor) in self.parts().views.lanes_of(record.id) {
                     let end = self.parts().log.end_offset(lane.source);
-                    lag.records += cursor.lag(end);
+                    lag.records += self.parts().lag(lane, &cursor);
                     lag.parked += cursor.parked();
                     // What was redriven is behind for other reasons than that it is old.
                     if cursor.floor() < end {
@@ -47,6 +51,14 @@ impl Engine {
                 lag
             })
             .collect()
+    }
+}
+
+impl Parts {
+    /// How many records of a lane's source have no outcome. What is lost with what is corrupt is none.
+    pub(crate) fn lag(&self, lane: LaneId, cursor: &LaneCursor) -> u64 {
+        let untouched = cursor.record.next..self.log.end_offset(lane.source);
+        cursor.lag(self.log.count_outside_losses(lane.source, untouched))
     }
 }
 

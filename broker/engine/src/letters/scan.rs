@@ -78,8 +78,13 @@ impl Engine {
         let partitions = partitions.flat_map(|topic| topic.partition_ids());
         let open = partitions.map(|id| {
             let (start, end) = (parts.log.start_offset(id), parts.log.end_offset(id));
-            let marked = parts.views.letters().marked(id, start, end);
-            start.distance_to(end).saturating_sub(marked)
+            let readable = parts.log.outside_losses(id, start..end).into_iter();
+            let letters = parts.views.letters();
+            let open = readable.map(|it| {
+                let marked = letters.marked(id, it.start, it.end);
+                it.start.distance_to(it.end).saturating_sub(marked)
+            });
+            open.sum::<u64>()
         });
         open.sum()
     }

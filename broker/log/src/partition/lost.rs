@@ -1,5 +1,6 @@
 //! What a partition has lost: ranges of offsets that answer `corrupt`, until the loss is accepted.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use logmill_model::{Csn, Offset};
@@ -60,6 +61,22 @@ impl LostOffsets {
         (at, next)
     }
 
+    /// What of a range lies in no loss, accepted or not, nor in one of `more`.
+    fn outside(&self, range: Range<Offset>, more: &[LostRange]) -> Vec<Range<Offset>> {
+        let lost = self.lost.iter().map(|it| (it.from, it.to)).chain(self.accepted.iter().copied());
+        let mut lost: Vec<_> = lost.chain(more.iter().map(|it| (it.from, it.to))).collect();
+        lost.sort_unstable();
+        let (mut next, mut outside) = (range.start, Vec::new());
+        for (from, to) in lost.into_iter().chain([(range.end, range.end)]) {
+            let end = from.min(range.end);
+            if next < end {
+                outside.push(next..end);
+            }
+            next = next.max(to);
+        }
+        outside
+    }
+
     pub(super) fn trim(&mut self, start: Offset) {
         self.lost.retain(|lost| lost.to > start);
     }
@@ -112,6 +129,15 @@ impl Partition {
         offset
     }
 
+    /// What of a range lies in no loss, accepted or not, nor in one of `more`.
+    pub(crate) fn outside_losses(
+        &self,
+        range: Range<Offset>,
+        more: &[LostRange],
+    ) -> Vec<Range<Offset>> {
+        self.read().losses.outside(range, more)
+    }
+
     pub(crate) fn last_file(&self) -> Option<LastFile> {
         self.read().last_file()
     }
@@ -122,5 +148,38 @@ impl State {
         let growing = self.growing.as_ref().map(|growing| &growing.file);
         let file = growing.or_else(|| self.spans.back().map(|span| &span.file))?;
         Some(LastFile { path: file.path.clone(), first: file.header.first })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use logmill_model::{PartitionId, TopicId};
+
+    use super::*;
+
+    #[test]
+    fn what_lies_in_no_loss_is_known_whether_it_was_accepted_or_not() {
+        let partition = PartitionId::new(TopicId(16), 0);
+        let range = |(from, to)| LostRange { partition, from: Offset(from), to: Offset(to) };
+        let hole = Hole::at("journal/a.journal", 20, 0, "bad");
+        let shown = Partition::default();
+        shown.lose(Lost::new(&hole, range((3, 5))));
+        shown.lose(Lost::new(&hole, range((9, 1 << 40))));
+        shown.accept(Offset(4), Offset(6));
+        for ((from, to), more, outside) in [
+            ((0, 3), None, vec![(0, 3)]),
+            ((0, 12), None, vec![(0, 3), (6, 9)]),
+            ((4, 8), Some((7, 8)), vec![(6, 7)]),
+            ((3, 6), None, vec![]),
+            ((8, 1 << 40), Some((0, 2)), vec![(8, 9)]),
+            ((1 << 40, (1 << 40) + 2), None, vec![(1 << 40, (1 << 40) + 2)]),
+            ((5, 5), None, vec![]),
+            ((6, 5), None, vec![]),
+        ] {
+            let more: Vec<LostRange> = more.into_iter().map(range).collect();
+            let found = shown.outside_losses(Offset(from)..Offset(to), &more);
+            let found: Vec<_> = found.into_iter().map(|it| (it.start.0, it.end.0)).collect();
+            assert_eq!(found, outside, "{from} to {to}");
+        }
     }
 }

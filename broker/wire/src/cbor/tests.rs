@@ -63,7 +63,7 @@ fn policy() -> TopicPolicy {
 
 fn topic() -> TopicDescription {
     let (start, end, bytes) = (Offset(0), Offset(u64::MAX), 1);
-    let partition = PartitionDescription { partition: 1, start, end, bytes };
+    let partition = PartitionDescription { partition: 1, start, end, bytes, lost: 0 };
     let (name, created_ts, policy) = (name("t"), Timestamp(9), policy());
     TopicDescription { name, created_ts, policy, partitions: vec![partition; 3] }
 }

@@ -32,6 +32,7 @@ fn topic() -> TopicDescription {
             start: Offset(0),
             end: Offset(9),
             bytes: 800,
+            lost: 0,
         }],
     }
 }

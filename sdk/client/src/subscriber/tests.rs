@@ -254,7 +254,7 @@ async fn describe(peer: &Peer, partitions: u32) {
     let mut stream = peer.stream().await;
     assert!(matches!(stream.message(), Request::TopicDescribe { .. }));
     let (start, end, bytes) = (Offset(0), Offset(3), 300);
-    let describe = |partition| PartitionDescription { partition, start, end, bytes };
+    let describe = |partition| PartitionDescription { partition, start, end, bytes, lost: 0 };
     let topic = TopicDescription {
         name: "t".parse().unwrap(),
         created_ts: Timestamp(1),

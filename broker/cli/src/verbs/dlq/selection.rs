@@ -191,6 +191,7 @@ mod tests {
             start: Offset(2),
             end: Offset(9),
             bytes: 0,
+            lost: 0,
         };
         TopicDescription {
             name: "t".parse().unwrap(),

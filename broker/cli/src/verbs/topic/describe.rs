@@ -22,7 +22,7 @@ impl Args {
         session.output.text(format_args!("{}, created {}", topic.name, shown(topic.created_ts)))?;
         policy::shown(&topic.policy).iter().try_for_each(|line| session.output.text(line))?;
         let rows = topic.partitions.iter().map(|it| {
-            let records = it.start.distance_to(it.end);
+            let records = it.records();
             [
                 it.partition.to_string(),
                 it.start.to_string(),
