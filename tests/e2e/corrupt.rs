@@ -268,7 +268,16 @@ async fn a_lane_whose_cursor_rots_stands_over_restarts_until_that_is_accepted() 
         let mut end = None;
         for start in 0..2 {
             let broker = Broker::start_on(PROGRAM, &data).await;
-            broker.logmill(&["module", "resume", "m"]).await.ok();
+            let resumed = broker.logmill(&["module", "resume", "m"]).await.ok().stdout;
+            let says = [
+                "resumed m, but all its lanes stand still",
+                "in/0 stands still: corrupt: _cursors/0 is",
+                "inspect repair --accept-loss",
+            ];
+            assert!(says.iter().all(|it| resumed.contains(it)), "{resumed}");
+            assert!(!resumed.contains("--skip-lost"), "{resumed}");
+            let listed = broker.logmill(&["module", "ls"]).await.ok().stdout;
+            assert!(listed.contains("stands still: 1 of 1 lanes corrupt"), "{listed}");
             let stands = stands(&broker, "m", "in").await;
             assert_eq!(stands.cursor.0, 2, "{hit:?}");
             let why = stands.waiting.unwrap();

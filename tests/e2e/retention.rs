@@ -121,7 +121,7 @@ async fn a_lane_that_lost_records_stands_while_others_go_on_and_skips_only_when_
 
     let lost = json!([{"topic": "short", "partition": 0, "lost": {"from": 0, "to": 3}}]);
     let resumed = json_of(&broker, "module resume m").await;
-    assert_eq!(resumed, json!({"resumed": "m", "skipped": [], "lost": lost}));
+    assert_eq!(resumed, json!({"resumed": "m", "skipped": [], "lost": lost, "corrupt": []}));
     let described = broker.described("m", |it| it.counts.done == 2).await;
     let lane = described.lanes.iter().find(|it| it.topic.as_str() == "short").unwrap();
     assert_eq!((lane.state, lane.cursor.0), (LaneState::Lost, 0));
@@ -133,7 +133,7 @@ async fn a_lane_that_lost_records_stands_while_others_go_on_and_skips_only_when_
     assert!(again.contains("short/0 is lost"), "{again}");
 
     let skipped = json_of(&broker, "module resume m --skip-lost").await;
-    assert_eq!(skipped, json!({"resumed": "m", "skipped": lost, "lost": []}));
+    assert_eq!(skipped, json!({"resumed": "m", "skipped": lost, "lost": [], "corrupt": []}));
     let counts = broker.settled("m").await.counts;
     assert_eq!((counts.done, counts.lost), (3, 3));
     let data = broker.kill().await;

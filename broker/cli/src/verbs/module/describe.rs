@@ -5,6 +5,7 @@ use logmill_model::{
     shown_span,
 };
 
+use super::ls;
 use crate::quantity::shown_bytes;
 use crate::{Failure, Output, Session};
 
@@ -25,9 +26,8 @@ impl Args {
 }
 
 fn show(output: &mut Output, it: &DeploymentDescription) -> Result<(), Failure> {
-    let state = it.state.as_str();
-    let state =
-        it.reason.as_ref().map_or_else(|| state.to_owned(), |why| format!("{state}: {why}"));
+    let state = ls::state(it);
+    let state = it.reason.as_ref().map_or_else(|| state.clone(), |why| format!("{state}: {why}"));
     output.text(format_args!(
         "{}, a {}, version {}, {state}",
         it.name, it.world, it.active_version

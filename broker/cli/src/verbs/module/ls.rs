@@ -1,6 +1,6 @@
 //! `logmill module ls`.
 
-use logmill_model::DeploymentDescription;
+use logmill_model::{DeploymentDescription, DeploymentStatus, LaneState};
 
 use crate::{Failure, Session};
 
@@ -19,13 +19,31 @@ pub(crate) fn row(it: &DeploymentDescription) -> Vec<String> {
     vec![
         it.name.to_string(),
         it.world.to_string(),
-        it.state.as_str().to_owned(),
+        state(it),
         it.active_version.to_string(),
         sources.join(","),
         lag(it).to_string(),
         it.counts.done.to_string(),
         it.counts.dead_lettered.to_string(),
     ]
+}
+
+/// What a deployment does, for a person: one that is to run may have lanes that can't.
+pub(crate) fn state(it: &DeploymentDescription) -> String {
+    let state = it.state.as_str();
+    let count = |state| it.lanes.iter().filter(|lane| lane.state == state).count();
+    let (corrupt, lost) = (count(LaneState::Corrupt), count(LaneState::Lost));
+    let (all, stand) = (it.lanes.len(), corrupt + lost);
+    if it.state != DeploymentStatus::Running || stand == 0 {
+        return state.to_owned();
+    }
+    let state = if stand == all { "stands still" } else { state };
+    let why = match (corrupt, lost) {
+        (_, 0) => LaneState::Corrupt.as_str(),
+        (0, _) => LaneState::Lost.as_str(),
+        _ => "corrupt or lost",
+    };
+    format!("{state}: {stand} of {all} lanes {why}")
 }
 
 /// How many offsets a deployment has still to come.

@@ -1,6 +1,8 @@
 //! `logmill module resume`.
 
-use logmill_model::{DeploymentDescription, DeploymentName, SkippedLane};
+use logmill_model::{
+    DeploymentDescription, DeploymentName, LaneDescription, LaneState, SkippedLane, TopicName,
+};
 use serde::Serialize;
 
 use crate::{Failure, Output, Session};
@@ -8,7 +10,8 @@ use crate::{Failure, Output, Session};
 /// Let a paused deployment go on, or try a failed one again
 ///
 /// A lane whose next record was removed by retention is lost: it stands, and other lanes go on.
-/// Resuming leaves it so, unless it is told to go on behind what it lost.
+/// Resuming leaves it so, unless it is told to go on behind what it lost. A lane that needs what is corrupt
+/// stands as well, until the loss is accepted.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  logmill module resume triage\n  \
     logmill module resume triage --skip-lost")]
@@ -27,6 +30,18 @@ struct Resumed<'a> {
     skipped: &'a [SkippedLane],
     /// Lanes that are lost still.
     lost: &'a [SkippedLane],
+    /// Lanes that stand still, since something that they need is corrupt.
+    corrupt: &'a [CorruptLane],
+    #[serde(skip)]
+    lanes: usize,
+}
+
+#[derive(Serialize)]
+struct CorruptLane {
+    topic: TopicName,
+    partition: u32,
+    /// What is corrupt, and what can be done.
+    why: String,
 }
 
 impl Args {
@@ -38,23 +53,42 @@ impl Args {
         } else {
             admin.resume(self.name.clone()).await?;
         }
-        let lost = lost(&admin.deployment(self.name.clone()).await?);
-        let resumed = Resumed { resumed: &self.name, skipped: &skipped, lost: &lost };
+        let deployment = admin.deployment(self.name.clone()).await?;
+        let (lost, corrupt) = (lost(&deployment), corrupt(&deployment));
+        let resumed = Resumed {
+            resumed: &self.name,
+            skipped: &skipped,
+            lost: &lost,
+            corrupt: &corrupt,
+            lanes: deployment.lanes.len(),
+        };
         session.output.json(&resumed)?;
         show(&mut session.output, &resumed)
     }
 }
 
 fn lost(deployment: &DeploymentDescription) -> Vec<SkippedLane> {
-    let lanes = deployment.lanes.iter().filter_map(|lane| {
+    let lanes = deployment.lanes.iter().filter(|lane| lane.state == LaneState::Lost);
+    let lost = lanes.filter_map(|lane| {
         let (topic, partition) = (lane.topic.clone(), lane.partition);
         Some(SkippedLane { topic, partition, lost: lane.lost? })
     });
-    lanes.collect()
+    lost.collect()
+}
+
+fn corrupt(deployment: &DeploymentDescription) -> Vec<CorruptLane> {
+    let lanes = deployment.lanes.iter().filter(|lane| lane.state == LaneState::Corrupt);
+    let corrupt = |LaneDescription { topic, partition, waiting, .. }: &LaneDescription| {
+        let why = waiting.clone().unwrap_or_default();
+        CorruptLane { topic: topic.clone(), partition: *partition, why }
+    };
+    lanes.map(corrupt).collect()
 }
 
 fn show(output: &mut Output, it: &Resumed<'_>) -> Result<(), Failure> {
-    output.text(format_args!("resumed {}", it.resumed))?;
+    let stand = it.lost.len() + it.corrupt.len();
+    let but = if stand > 0 && stand == it.lanes { ", but all its lanes stand still" } else { "" };
+    output.text(format_args!("resumed {}{but}", it.resumed))?;
     for SkippedLane { topic, partition, lost } in it.skipped {
         let (from, to) = (lost.from, lost.to);
         let records = from.distance_to(to);
@@ -69,6 +103,9 @@ fn show(output: &mut Output, it: &Resumed<'_>) -> Result<(), Failure> {
              {to}; `logmill module resume {} --skip-lost` goes on there",
             it.resumed
         ))?;
+    }
+    for CorruptLane { topic, partition, why } in it.corrupt {
+        output.text(format_args!("  {topic}/{partition} stands still: {why}"))?;
     }
     Ok(())
 }
