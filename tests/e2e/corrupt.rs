@@ -540,3 +540,32 @@ async fn what_an_end_jumps_over_counts_as_nothing() {
     let status: Value = broker.logmill(&["status", "-o", "json"]).await.json_line();
     assert_eq!(status["open_dead_letters"], 1);
 }
+
+#[tokio::test]
+async fn what_is_no_journal_is_told_by_name_and_no_repair_is_advised_that_would_be_refused() {
+    let broker = Broker::start(PROGRAM).await;
+    broker.create_topic("t", 1).await;
+    let (_, _, data) = broker.terminate().await;
+    let dir = data.path().to_str().unwrap();
+    for (foreign, says) in [
+        ("journal/notes.txt", "move it elsewhere"),
+        ("backup-incomplete", "run `logmill backup` to it again"),
+    ] {
+        let path = data.path().join(foreign);
+        std::fs::write(&path, "notes").unwrap();
+        let advice = "no broker starts on it, and none would after a repair";
+        let found = PROGRAM.run(&["inspect", "verify", dir]).await.refused(3, advice);
+        assert!(found.stdout.contains(says), "{}", found.stdout);
+        PROGRAM.run(&["inspect", "repair", dir, "--accept-loss"]).await.refused(1, says);
+        std::fs::remove_file(&path).unwrap();
+    }
+    let name = "00000000000000000900-00000000000000000007.journal";
+    let path = data.path().join("journal").join(name);
+    std::fs::write(&path, "notes").unwrap();
+    let broker = Broker::start_on(PROGRAM, &data).await;
+    let says = broker.stderr();
+    let line = says.lines().find(|line| line.contains("WARN") && line.contains(name));
+    assert!(line.is_some_and(|line| line.contains("kept beside")), "{says}");
+    let kept = std::fs::read(path.with_extension("journal.torn")).unwrap();
+    assert_eq!((kept.as_slice(), path.exists()), (&b"notes"[..], false));
+}

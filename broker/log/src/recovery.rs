@@ -123,6 +123,7 @@ pub(crate) fn open_as(
     let Directory { files, headless, segments, blank, stray_indexes, epoch } =
         Directory::read(&storage)?;
     let cluster = files.first().map(|file| file.header.cluster);
+    let unread = blank.clone();
     let plan = Plan::of(files, headless, blank)?;
     let files = Files::new(Arc::clone(&storage), settings.points_cache_bytes);
     let visible = Arc::new(Visible::new(files));
@@ -143,6 +144,7 @@ pub(crate) fn open_as(
         }
         None => 0,
     };
+    successor::keep_headless(&*storage, &unread)?;
     let identity = successor::identity(cluster, epoch)?;
     let current = successor::make(&*storage, &settings, identity, &history, &visible)?;
     history.losses.move_ends(&visible);

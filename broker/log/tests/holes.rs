@@ -182,6 +182,23 @@ fn a_directory_without_its_journal_is_told_by_what_is_there() {
 }
 
 #[test]
+fn what_is_in_a_file_without_a_header_is_kept_beside() {
+    let mut files = history(|running| running.close().unwrap());
+    let path = "journal/00000000000000000900-00000000000000000007.journal";
+    files.insert(path.to_owned(), b"notes of somebody".to_vec());
+    let storage = restored(&files);
+    let findings: Vec<_> = reports(&storage).into_iter().flat_map(|it| it.findings).collect();
+    let told: Vec<_> = findings.iter().map(|it| (it.path.as_str(), it.cost)).collect();
+    assert_eq!(told, [(path, Cost::Nothing)]);
+    let running = Running::open(&storage, settings()).unwrap();
+    assert_eq!(running.log.corrupt(), []);
+    running.check().unwrap();
+    let after = snapshot(&storage);
+    assert!(!after.contains_key(path));
+    assert_eq!(after[&format!("{path}.torn")], b"notes of somebody");
+}
+
+#[test]
 fn verify_finds_nothing_in_a_sound_directory() {
     for stop in [Running::drop_journal as fn(&mut Running), |running| running.close().unwrap()] {
         let good = history(stop);

@@ -22,7 +22,7 @@ use super::placed::Placed;
 use crate::active_file::{ActiveFile, Beginning, Identity, seal_superseded};
 use crate::ahead::AheadFile;
 use crate::entry::{ENTRY_HEADER_BYTES, EntryHeader, Kind, Row};
-use crate::file_name::{FOLDER, TORN_SUFFIX};
+use crate::file_name::{FOLDER, SUFFIX, TORN_SUFFIX};
 use crate::index::EntryPlace;
 use crate::layout::array_at;
 use crate::storage::{Storage, SyncSite};
@@ -52,12 +52,44 @@ pub(super) fn give_back(storage: &dyn Storage, tail: &Tail) -> Result<(), Error>
 
 /// Keeps what follows the whole entries of the tail in a file beside it; returns how much it is.
 pub(super) fn keep_torn(storage: &dyn Storage, tail: &Tail) -> Result<u64, Error> {
-    let mut window = tail.file.window()?;
-    let end = window.zeros_from(tail.whole_end)?;
-    if tail.stopped || end == tail.whole_end {
+    if tail.stopped {
         return Ok(0);
     }
-    let path = format!("{}{TORN_SUFFIX}", tail.file.path);
+    let (bytes, _) = keep_beside(storage, &tail.file.path, tail.file.window()?, tail.whole_end)?;
+    Ok(bytes)
+}
+
+/// Keeps what is in files without a header beside them, before they go: what the power cut of it, as a
+/// rule, but it may be somebody's.
+pub(super) fn keep_headless(storage: &dyn Storage, blank: &[String]) -> Result<(), Error> {
+    for path in blank.iter().filter(|path| path.ends_with(SUFFIX)) {
+        let file = storage.open(path).map_err(|error| Error::io("open", path, error))?;
+        let (bytes, kept) = keep_beside(storage, path, Window::new(path, file), 0)?;
+        if bytes > 0 {
+            tracing::warn!(
+                path,
+                bytes,
+                kept,
+                "the file has the name of a journal file and no header of one: it was cut off as it was made, or is none of ours; what is in it is kept beside"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Keeps what a file holds from a position on in a file beside it, durably; returns how much that is, and
+/// where.
+fn keep_beside(
+    storage: &dyn Storage,
+    path: &str,
+    mut window: Window,
+    from: u64,
+) -> Result<(u64, String), Error> {
+    let end = window.zeros_from(from)?;
+    let path = format!("{path}{TORN_SUFFIX}");
+    if end == from {
+        return Ok((0, path));
+    }
     let file = match storage.create(&path) {
         // A recovery that did not get to its end has kept the same bytes.
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
@@ -67,18 +99,18 @@ pub(super) fn keep_torn(storage: &dyn Storage, tail: &Tail) -> Result<u64, Error
         other => other,
     };
     let file = file.map_err(|error| Error::io("create", &path, error))?;
-    let mut position = tail.whole_end;
+    let mut position = from;
     while position < end {
         let bytes = window.at(position, CHUNK_BYTES)?;
         let rest = usize::try_from(end - position).unwrap_or(usize::MAX);
         let bytes = bytes.slice(..bytes.len().min(rest));
-        file.write_at(&[IoSlice::new(&bytes)], position - tail.whole_end)
+        file.write_at(&[IoSlice::new(&bytes)], position - from)
             .map_err(|error| Error::io("write", &path, error))?;
         position += bytes.len() as u64;
     }
     // Its name becomes durable with that of the new file, before anything is cut.
     file.sync(SyncSite::TORN).map_err(|error| Error::sync(SyncSite::TORN, &path, error))?;
-    Ok(end - tail.whole_end)
+    Ok((end - from, path))
 }
 
 /// Makes the new file, with copies of the unproven entries, and shows those to readers.
