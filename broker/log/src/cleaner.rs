@@ -203,7 +203,7 @@ impl Cleaner {
     }
 
     fn survey(&self, facts: &Facts, policies: &Policies<'_>) -> Survey {
-        let readable = facts.files.iter().filter(|it| !self.avoided.contains(&it.file.id));
+        let readable = facts.files.iter().filter(|it| !self.is_avoided(&it.file));
         let files: Vec<_> = readable.map(|it| Arc::clone(&it.file)).collect();
         let ids = files.iter().map(|file| file.id).collect();
         let due: HashMap<PartitionId, Offset> = facts.due.iter().copied().collect();

@@ -5,9 +5,12 @@
 
 mod cleaning;
 
+use std::sync::Arc;
+
 use cleaning::{Broker, History, bytes_on, files_in, noise, partition, record, settings};
 use logmill_log::faulty::FaultyStorage;
-use logmill_log::{Settings, Throttle};
+use logmill_log::storage::Storage;
+use logmill_log::{Settings, Throttle, accept_losses};
 use logmill_model::{Csn, Offset, ProducerStamp, Record};
 use proptest::prelude::*;
 
@@ -241,6 +244,25 @@ fn a_restart_costs_one_more_look_and_no_more_rewrites() {
     assert!(again.clean().unwrap() <= 2);
     again.check().unwrap();
     assert_eq!(files_in(&storage, "segments/", ".segment")[0], segments[0]);
+}
+
+/// Its loss was accepted, and it stays as it is: no start tries to look into it.
+#[test]
+fn a_file_with_an_accepted_hole_is_left_alone() {
+    let storage = FaultyStorage::new();
+    let mut broker = opened(&storage);
+    overwrite(&mut broker, 10, 60);
+    let history = broker.close();
+    let bad = files_in(&storage, "journal/", ".journal")[1].clone();
+    let mut bytes = storage.contents(&bad).unwrap();
+    let at = bytes.len() / 2;
+    bytes[at..at + 2000].fill(0x55);
+    storage.set_contents(&bad, &bytes);
+    let shared: Arc<dyn Storage> = Arc::new(storage.clone());
+    assert!(!accept_losses(&shared, &[]).unwrap().is_empty());
+    let mut broker = Broker::open(&storage, settings(), history).unwrap();
+    assert!(broker.clean().unwrap() > 0, "the others are cleaned");
+    assert_eq!(storage.contents(&bad).unwrap(), bytes);
 }
 
 #[derive(Debug, Clone)]

@@ -47,6 +47,8 @@ impl Cleaner {
     pub(super) fn facts(&self, policies: &Policies<'_>) -> Facts {
         // The files first: one that is sealed meanwhile is not judged by half of its spans.
         let files = self.visible.sealed.all();
+        let avoided = files.iter().filter(|it| self.is_avoided(&it.file)).map(|it| it.file.id);
+        let avoided: HashSet<u64> = avoided.collect();
         let mut live: HashMap<u64, Live> = HashMap::new();
         let mut due = Vec::new();
         for (id, partition) in self.visible.all_partitions() {
@@ -58,7 +60,7 @@ impl Cleaner {
                 let file = live.entry(span.file.id).or_default();
                 file.needed += if compacted { bytes.saturating_sub(superseded) } else { bytes };
                 file.most += span.bytes;
-                if !self.avoided.contains(&span.file.id) {
+                if !avoided.contains(&span.file.id) {
                     keys.add(span);
                 }
             });
@@ -70,9 +72,7 @@ impl Cleaner {
         let fact = |(at, sealed): (usize, &SealedFile)| {
             let live = live.get(&sealed.file.id);
             // What the newest file knows of the last entry is needed until the next one knows it.
-            let cleanable = at < last
-                && !self.visible.holes.is_in(&sealed.file.path)
-                && self.may_touch(&sealed.file, policies);
+            let cleanable = at < last && self.may_touch(&sealed.file, policies);
             fact(sealed, live.copied(), cleanable)
         };
         let facts = files.iter().enumerate().map(fact).collect();
@@ -81,7 +81,13 @@ impl Cleaner {
 
     fn may_touch(&self, file: &LogFile, policies: &Policies<'_>) -> bool {
         let seen = file.seal().is_some_and(|seal| seal.newest.csn <= policies.views_csn);
-        seen && !self.avoided.contains(&file.id)
+        seen && !self.is_avoided(file)
+    }
+
+    /// Whether a file is left alone: something in it is not what was written, whether that was accepted or
+    /// not. What it has of compacted partitions stays, and nobody looks for it either.
+    pub(super) fn is_avoided(&self, file: &LogFile) -> bool {
+        self.avoided.contains(&file.id) || self.visible.holes.is_in(&file.path)
     }
 
     /// What these files hold of each partition that still has any of it, by partition.
