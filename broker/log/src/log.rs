@@ -8,7 +8,7 @@ use logmill_model::{Csn, Envelope, Offset, PartitionId, Timestamp};
 use crate::accepted::Accepted;
 use crate::backup::Cut;
 use crate::partition::{AtTime, Available, Kept, Lost};
-use crate::reader::Read;
+use crate::reader::{Found, Read};
 use crate::visible::Visible;
 use crate::{EntryId, Error, Hole, LostRange, Scrubber, Stats, StoredBatch, envelopes, reader};
 
@@ -78,10 +78,11 @@ impl Log {
             if let Some(next) = next_lost {
                 batches.retain(|batch| batch.envelope.base_offset < next);
             }
-            let found = lost.filter(|lost| next_lost.is_none_or(|next| lost.from < next));
+            let found = lost.filter(|it| next_lost.is_none_or(|next| it.lost.from < next));
             if let Some(found) = &found {
                 self.remember(partition, found);
             }
+            let found = found.map(|it| it.lost);
             match (stretches.last(), found, next_lost) {
                 _ if !batches.is_empty() => return Ok(batches),
                 (_, Some(lost), _) if state.is_accepted(lost.from, lost.to) => from = lost.to,
@@ -94,11 +95,10 @@ impl Log {
         }
     }
 
-    fn remember(&self, partition: PartitionId, lost: &Lost) {
-        let Lost { from, to, path, position } = lost;
+    fn remember(&self, partition: PartitionId, found: &Found) {
+        let Found { lost: Lost { from, to, path, position }, bytes, what } = found;
         let lost = LostRange { partition, from: *from, to: *to };
-        let what = "a read found it";
-        let hole = Hole { lost: Vec::from([lost]), ..Hole::at(path, *position, 0, what) };
+        let hole = Hole { lost: Vec::from([lost]), ..Hole::at(path, *position, *bytes, what) };
         self.visible.found(hole);
     }
 

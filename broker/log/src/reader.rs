@@ -26,7 +26,17 @@ const READ_BYTES_MAX: usize = 1024 * 1024;
 pub(crate) struct Read {
     pub(crate) batches: Vec<StoredBatch>,
     /// The loss that reading came to, after these batches.
-    pub(crate) lost: Option<Lost>,
+    pub(crate) lost: Option<Found>,
+}
+
+/// A loss that a read came to.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) lost: Lost,
+    /// How much can't be read there, in bytes.
+    pub(crate) bytes: u64,
+    /// What is wrong there.
+    pub(crate) what: String,
 }
 
 /// Reads the batches from `from` on, up to `bytes_max`, at least one if these stretches have one;
@@ -46,9 +56,9 @@ pub(crate) fn read(
         let flow = walk.visit(points_from(&points, from), |seen| {
             let place = match seen {
                 Seen::Batch(place) => place,
-                Seen::Lost(lost) if lost.to <= from => return Ok(Flow::On),
-                Seen::Lost(lost) => {
-                    read.lost = Some(lost);
+                Seen::Lost(found) if found.lost.to <= from => return Ok(Flow::On),
+                Seen::Lost(found) => {
+                    read.lost = Some(found);
                     return Ok(Flow::Done);
                 }
             };
@@ -61,8 +71,8 @@ pub(crate) fn read(
             }
             match place.read()? {
                 Ok(batch) => read.batches.push(StoredBatch { partition, envelope, batch }),
-                Err(lost) => {
-                    read.lost = Some(lost);
+                Err(found) => {
+                    read.lost = Some(found);
                     return Ok(Flow::Done);
                 }
             }
@@ -89,8 +99,8 @@ pub(crate) fn offset_at(
     walk.visit(points_around(&points, time), |seen| {
         let envelope = match seen {
             Seen::Batch(place) => place.row.envelope,
-            Seen::Lost(lost) => {
-                lost_before = Some(lost.from);
+            Seen::Lost(found) => {
+                lost_before = Some(found.lost.from);
                 return Ok(Flow::On);
             }
         };
@@ -174,14 +184,21 @@ struct Walk<'a> {
     end: Offset,
     /// The offset that the next batch begins with if nothing is missing before it.
     expected: Offset,
-    /// Where the last bad place was behind which no batch of the partition was seen yet.
-    bad_at: Option<u64>,
+    /// The last bad place behind which no batch of the partition was seen yet.
+    bad: Option<Bad>,
+}
+
+/// A place where no entry can be read.
+struct Bad {
+    at: u64,
+    bytes: u64,
+    what: &'static str,
 }
 
 /// What a walk comes to.
 enum Seen<'a> {
     Batch(Place<'a>),
-    Lost(Lost),
+    Lost(Found),
 }
 
 /// A batch, and where it lies.
@@ -204,7 +221,7 @@ impl<'a> Walk<'a> {
         let (file, end) = (&stretch.file, stretch.end);
         let read_bytes = bytes_max.clamp(READ_BYTES_MIN, READ_BYTES_MAX);
         let window = file.window(files.open(file)?).in_reads_of(read_bytes);
-        Ok(Self { file, window, partition, end, expected: Offset::ZERO, bad_at: None })
+        Ok(Self { file, window, partition, end, expected: Offset::ZERO, bad: None })
     }
 
     /// Shows the batches of these points until `visit` is done.
@@ -226,11 +243,7 @@ impl<'a> Walk<'a> {
             }
         }
         // As far as these points go: all of the stretch, unless they were chosen by their time.
-        if self.bad_at.is_some() {
-            self.is_missing_before(self.end, &mut visit)
-        } else {
-            Ok(Flow::On)
-        }
+        if self.bad.is_some() { self.is_missing_before(self.end, &mut visit) } else { Ok(Flow::On) }
     }
 
     fn visit_point(
@@ -241,11 +254,15 @@ impl<'a> Walk<'a> {
         let salt = self.file.header.salt;
         let mut entry_at = point.begin();
         while entry_at < point.end() {
-            let Ok(head) = self.window.head(entry_at, salt)? else {
-                self.bad_at = Some(entry_at);
-                let next = next_entry(&mut self.window, salt, entry_at, point.end())?;
-                entry_at = next.unwrap_or_else(|| point.end());
-                continue;
+            let head = match self.window.head(entry_at, salt)? {
+                Ok(head) => head,
+                Err(what) => {
+                    let next = next_entry(&mut self.window, salt, entry_at, point.end())?;
+                    let next = next.unwrap_or_else(|| point.end());
+                    self.bad = Some(Bad { at: entry_at, bytes: next - entry_at, what });
+                    entry_at = next;
+                    continue;
+                }
             };
             for (row, in_entry) in head.rows.iter().zip(head.batch_positions()) {
                 if row.partition != self.partition {
@@ -276,10 +293,11 @@ impl<'a> Walk<'a> {
         visit: &mut impl FnMut(Seen<'_>) -> Result<Flow, Error>,
     ) -> Result<Flow, Error> {
         let from = std::mem::replace(&mut self.expected, base);
-        match self.bad_at.take() {
-            Some(position) if from < base => {
+        match self.bad.take() {
+            Some(Bad { at: position, bytes, what }) if from < base => {
                 let path = self.file.path.as_str().into();
-                visit(Seen::Lost(Lost { from, to: base, path, position }))
+                let lost = Lost { from, to: base, path, position };
+                visit(Seen::Lost(Found { lost, bytes, what: what.to_owned() }))
             }
             _ => Ok(Flow::On),
         }
@@ -300,17 +318,16 @@ fn end_of_run(points: &[Point]) -> u64 {
 
 impl Place<'_> {
     /// The batch; its loss, when it is not what was written.
-    fn read(self) -> Result<Result<RecordBatch, Lost>, Error> {
+    fn read(self) -> Result<Result<RecordBatch, Found>, Error> {
         let envelope = self.row.envelope;
         let length = envelope.bytes as usize;
         let bytes = self.window.at(self.batch_at, length)?;
-        let batch = bytes.get(..length).map(|_| bytes.slice(..length));
-        let batch = batch.and_then(|bytes| envelope.check_batch(bytes).ok());
-        Ok(batch.ok_or_else(|| Lost {
-            from: envelope.base_offset,
-            to: envelope.end_offset(),
-            path: self.file.path.as_str().into(),
-            position: self.entry_at,
+        let batch = bytes.slice(..length.min(bytes.len()));
+        Ok(envelope.check_batch(batch).map_err(|error| {
+            let (from, to) = (envelope.base_offset, envelope.end_offset());
+            let (path, position) = (self.file.path.as_str().into(), self.entry_at);
+            let lost = Lost { from, to, path, position };
+            Found { lost, bytes: self.head.header.length.into(), what: error.to_string() }
         }))
     }
 }

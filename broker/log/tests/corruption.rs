@@ -14,7 +14,7 @@ use harness::{
 };
 use logmill_log::faulty::FaultyStorage;
 use logmill_log::storage::SyncSite;
-use logmill_log::{Error, Settings};
+use logmill_log::{Error, Hole, Settings};
 use logmill_model::Csn;
 
 const COMMITS: u64 = 30;
@@ -144,7 +144,9 @@ fn a_read_from_disk_verifies_what_it_hands_out() {
                 let Error::CorruptRange { path: told, position, .. } = &lost else { panic!() };
                 assert_eq!((told, *position), (path, hit.0 as u64), "bit at {at}");
                 let holes = running.log.corrupt();
-                assert!(holes.iter().any(|it| it.path == *path && it.position == hit.0 as u64));
+                let is_it = |it: &&Hole| it.path == *path && it.position == hit.0 as u64;
+                let hole = holes.iter().find(is_it).unwrap();
+                assert!(hole.bytes > 0 && !hole.what.is_empty(), "{hole:?}");
             }
         }
         storage.set_contents(path, bytes);
