@@ -569,3 +569,19 @@ async fn what_is_no_journal_is_told_by_name_and_no_repair_is_advised_that_would_
     let kept = std::fs::read(path.with_extension("journal.torn")).unwrap();
     assert_eq!((kept.as_slice(), path.exists()), (&b"notes"[..], false));
 }
+
+/// All files since the last orderly stop are gone, with their indexes: the snapshot of the catalog alone
+/// tells that there was more.
+#[tokio::test]
+async fn a_snapshot_that_is_ahead_of_the_log_tells_that_records_are_gone() {
+    let data = two_files().await;
+    let newest = journal(&data)[1].clone();
+    std::fs::remove_file(newest.with_extension("index")).unwrap();
+    std::fs::remove_file(newest).unwrap();
+    let broker = Broker::start_on(PROGRAM, &data).await;
+    let says = broker.stderr();
+    let line = says.lines().find(|line| line.contains("ERROR") && line.contains("views/state"));
+    let told = ["entries that were durable are gone", "restore from a backup"];
+    assert!(line.is_some_and(|line| told.iter().all(|it| line.contains(it))), "{says}");
+    broker.logmill(&["consume", "old"]).await.ok();
+}

@@ -6,8 +6,9 @@
 //! start takes it in and reads the topics from there on.
 //!
 //! **A snapshot is never the truth.** It is believed only if it is whole, of this cluster, and the
-//! log has the very entry that it stands at: else the log lost its end to a power cut (and the
-//! snapshot is ahead of it), or the entry's file was cleaned since (and records that the snapshot
+//! log has the very entry that it stands at: else the log has lost its end (and the snapshot, which has
+//! durable entries alone, is ahead of it: acknowledged records are gone, which is told as an error), or the
+//! entry's file was cleaned since (and records that the snapshot
 //! does not know of may be gone, tombstones above all). A snapshot that is not believed, or can't be
 //! written since the disk is full, costs time at the next start and nothing else. So it needs no
 //! sync either.
@@ -58,12 +59,23 @@ pub(crate) fn load(storage: &dyn Storage, log: &Log, cluster: ClusterId) -> Opti
             return None;
         }
     };
-    let snapshot = Snapshot::decode(bytes);
-    let believed = snapshot.filter(|it| {
-        it.cluster == cluster && it.partitions.iter().all(|partition| stands(log, partition))
-    });
-    if believed.is_none() {
-        tracing::info!(path = FILE, "the snapshot is not of this log's history and is made anew");
+    let snapshot = Snapshot::decode(bytes).filter(|it| it.cluster == cluster);
+    let entries = snapshot.iter().flat_map(|it| &it.partitions).filter_map(|it| it.newest);
+    let newest = entries.map(|entry| entry.csn).max();
+    let believed =
+        snapshot.filter(|it| it.partitions.iter().all(|partition| stands(log, partition)));
+    match (&believed, newest) {
+        (Some(_), _) => {}
+        (None, Some(stands_at)) if stands_at > log.durable_csn() => tracing::error!(
+            path = FILE,
+            stands_at = stands_at.0,
+            log_ends_at = log.durable_csn().0,
+            "entries that were durable are gone from the end of the log, and what was acknowledged with them; stop the broker and bring the missing files back, or restore from a backup: it goes on without them, and gives their offsets to other records"
+        ),
+        _ => tracing::info!(
+            path = FILE,
+            "the snapshot is not of this log's history and is made anew"
+        ),
     }
     believed
 }
