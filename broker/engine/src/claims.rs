@@ -80,7 +80,7 @@ pub(crate) enum Answer {
     First,
     /// It is held for who asks already.
     Own,
-    /// That of an earlier record of the run.
+    /// That of an earlier record of the lane, of the same run or of one whose commit is on its way.
     Earlier(Offset),
     /// That of a record that is settled; its claim lies here in `_claims`.
     Seen(Offset),

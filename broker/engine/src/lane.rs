@@ -42,7 +42,7 @@ use blamed::Blamed;
 use call::Context;
 use memory::{ClaimWait, LaneMemory};
 use parked::Parked;
-use pending::{Handled, Pending};
+use pending::{Pending, Unsent};
 use read::Batches;
 use redrive::Redrive;
 use run::{Broken, Ran, Run};
@@ -59,10 +59,10 @@ pub(crate) struct Lane {
     /// What it remembers, as it is durable.
     memory: LaneMemory,
     handler: Option<Box<dyn Handler>>,
-    /// The commits that lead to where it stands and have no outcome yet, one from the other.
+    /// The commits that have no outcome yet, each conditional on the one before.
     pending: VecDeque<Pending>,
-    /// What comes behind them, and is not on its way.
-    handled: Option<Handled>,
+    /// What comes behind them and is not on its way yet: it leads to where the lane stands.
+    unsent: Option<Unsent>,
     ends: watch::Receiver<Offset>,
     stop: watch::Receiver<bool>,
     /// What it is asked to take back.
@@ -83,6 +83,8 @@ enum Step {
     Stop,
     /// A record without an outcome was removed.
     Lost,
+    /// The module breaks on every record.
+    Broken,
     /// It was asked to take dead letters back.
     TakeBack(Redrive),
     /// Nothing is due before this long, and new records are not taken up or not there.
@@ -104,8 +106,6 @@ enum Next {
     WaitForSpace(CommitClass),
     /// Another lane holds a key; go on when that is settled.
     WaitForClaim(Fingerprint),
-    /// The module breaks on every record.
-    Broken,
     /// The broker stops.
     End,
 }
@@ -133,7 +133,7 @@ impl Lane {
             memory,
             handler: None,
             pending: VecDeque::new(),
-            handled: None,
+            unsent: None,
             ends,
             stop,
             mail,
@@ -155,6 +155,7 @@ impl Lane {
             let next = match self.step() {
                 Step::Stop => return,
                 Step::Lost => return self.stand().await,
+                Step::Broken => return self.stand_broken().await,
                 Step::TakeBack(redrive) => match self.take_back(redrive).await {
                     Next::End => return,
                     _ => continue,
@@ -185,7 +186,6 @@ impl Lane {
                     self.wait_for_space(class).await;
                 }
                 Next::WaitForClaim(key) => self.wait_for_claim(key).await,
-                Next::Broken => return self.stand_broken().await,
                 Next::End => return,
             }
         }
@@ -205,6 +205,9 @@ impl Lane {
         if self.is_lost() {
             return Step::Lost;
         }
+        if self.context.rows.is_full() {
+            return Step::Broken;
+        }
         if let Some(redrive) = self.opened.take().or_else(|| self.mail.try_recv().ok()) {
             return Step::TakeBack(redrive);
         }
@@ -222,7 +225,8 @@ impl Lane {
     fn has_next_run(&self) -> bool {
         let is_asked = self.is_stopped() || self.opened.is_some() || !self.mail.is_empty();
         let is_due = || self.parked.next_due().is_some_and(|at| at <= self.parts.clock.now());
-        !is_asked && !self.is_lost() && (self.has_new() || is_due())
+        let is_to_stand = self.is_lost() || self.context.rows.is_full();
+        !is_asked && !is_to_stand && (self.has_new() || is_due())
     }
 
     fn is_lost(&self) -> bool {
@@ -284,8 +288,8 @@ impl Lane {
         self.commit(ran, changes).await
     }
 
-    /// Handles what was read. What is on its way is settled meanwhile, so that nobody waits for the keys
-    /// that it holds longer than for the disk.
+    /// Handles what was read. When that has begun, what the run before it came to is sent off, and what
+    /// is on its way is settled, so that nobody waits for the keys that it holds longer than for the disk.
     async fn execute(&mut self, batches: Batches, level: SpaceLevel) -> Result<Ran, Next> {
         let Batches { due, gone, new } = batches;
         let run = Run {
@@ -319,8 +323,8 @@ impl Lane {
                 Err(next)
             }
             (Err(Error::ShuttingDown), _) => Err(Next::End),
-            (Err(error), _) => {
-                let next = Next::Wait(error.to_string());
+            (Err(error), elsewhere) => {
+                let next = elsewhere.unwrap_or_else(|| Next::Wait(error.to_string()));
                 let next = self.settle().await.map_or_else(|other| other, |_| next);
                 Err(self.forget(next))
             }

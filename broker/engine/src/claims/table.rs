@@ -107,7 +107,8 @@ impl Table {
         }
     }
 
-    /// Takes in a claim that is durable. They come in their order, but for a few of other lanes.
+    /// Takes in a claim that is durable. Those of a lane come in their order; of lanes that commit at
+    /// once, one may come after others that lie behind it.
     pub(crate) fn insert(&mut self, offset: Offset, time: Timestamp, key: Fingerprint) {
         let last = self.stretches.back().expect("there is always one");
         let number = last.number + last.offset.distance_to(offset);

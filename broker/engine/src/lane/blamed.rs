@@ -148,23 +148,32 @@ impl Lane {
         let first_failed_ts = hole.failed.as_ref().map_or(now, |it| it.first_failed_ts);
         let (last_failed_ts, retry_at) = (now, now);
         let failed = FailedAttempts { attempts, first_failed_ts, last_failed_ts, retry_at };
+        let as_committed = self.parked.clone();
+        // Part of no commit but that of the dead letter.
         self.parked.park(offset, HoleRecord { failed: Some(failed), ..hole });
+        self.parked.take_changes();
         let detail = format!(
             "the broker's process ended {crashes} times while this record was handled alone or among others"
         );
         let failure = Failure { reason: FailureReason::Crash, detail, instance_lost: false };
-        self.run_alone(offset, Some((offset, failure))).await
+        let revision = self.cursor.revision;
+        let next = self.run_alone(offset, Some((offset, failure))).await;
+        if self.cursor.revision == revision {
+            self.parked = as_committed;
+        }
+        next
     }
 
     async fn run_alone(&mut self, offset: Offset, refused: Option<(Offset, Failure)>) -> Next {
-        let before = self.parked.hole(offset).cloned();
+        let revision = self.cursor.revision;
         let batches = match self.read_due(BTreeSet::from([offset])).await {
             Ok(batches) => batches,
             Err(next) => return next,
         };
         self.refused = refused;
         let next = self.handle_batches(batches).await;
-        if self.parked.hole(offset) != before.as_ref() {
+        // Else it was not handled, or that was refused.
+        if self.cursor.revision != revision {
             self.blamed.alone.remove(&offset);
             self.blamed.counted = None;
         }

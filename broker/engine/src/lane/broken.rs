@@ -103,14 +103,14 @@ impl Rows {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use logmill_model::Timestamp;
     use logmill_model::internal::FailedAttempts;
 
     use super::super::settle::Burial;
     use super::*;
 
-    fn buried(reason: FailureReason) -> Settled {
+    pub(in super::super) fn buried(reason: FailureReason) -> Settled {
         Settled::Buried(Burial {
             reason,
             detail: String::new(),

@@ -11,7 +11,7 @@ use logmill_model::{
 };
 
 use super::memory::Kept;
-use super::pending::Handled;
+use super::pending::Unsent;
 use super::run::Ran;
 use super::{Lane, Next};
 use crate::batches::batches;
@@ -39,8 +39,9 @@ pub(super) fn stands_at(lane: LaneId, cursor: &CursorRecord) -> Precondition {
 impl Lane {
     /// Commits what a run came to. Refused, nothing of it has happened.
     ///
-    /// Its outcome is waited for, unless the lane may [run ahead](Self::may_run_ahead): then it is while
-    /// the next run is handled, or before anything else is done.
+    /// Its outcome is waited for here, unless the lane may [run ahead](Self::may_run_ahead): then the
+    /// lane goes on, and the outcome is waited for while the next run is handled, or before anything else
+    /// is done. Where the next run can begin at once, the commit is sent off after that.
     pub(super) async fn commit(&mut self, ran: Ran, changes: Changes) -> Next {
         if let Err(next) = self.send_off().await {
             return next;
@@ -48,7 +49,6 @@ impl Lane {
         let runs_ahead = self.may_run_ahead(&ran);
         self.stand_behind(ran, changes);
         let settled = match runs_ahead {
-            // It is sent off when that has begun.
             true if self.has_next_run() && self.has_way() => Ok(Next::Go),
             true => self.send_off().await.map(|()| Next::Go),
             false => self.settle_all().await,
@@ -70,8 +70,8 @@ impl Lane {
         self.commit(Ran::new(None, cursor, parked), changes).await
     }
 
-    pub(super) fn commit_of(&self, handled: &Handled) -> Result<Commit, TopicMissing> {
-        let Handled { ran, changes, before } = handled;
+    pub(super) fn commit_of(&self, unsent: &Unsent) -> Result<Commit, TopicMissing> {
+        let Unsent { ran, changes, before } = unsent;
         let Ran { cursor, writes, kept, .. } = ran;
         let adds = !writes.is_empty() || !kept.state.is_empty();
         let class = if adds { CommitClass::Produce } else { CommitClass::Progress };

@@ -2,8 +2,14 @@
 //!
 //! A commit waits for the disk, and a run for the module: one after the other, a lane would wait for
 //! each in turn. So the next runs are handled *ahead* of the commits before them, and several are on
-//! their way at once; what a run came to becomes a commit when the next one has begun. Each is conditional on the cursor as the one before leaves it: where that one is
-//! refused, so are all behind it, and nothing of them has happened.
+//! their way at once. What a run came to is sent off when the next one has begun, or when there is none.
+//!
+//! Each commit is conditional on the cursor as the one before leaves it: where that one is refused, so
+//! are all behind it, and nothing of them has happened. This rests on three things: the sequencer judges
+//! a lane's commits in the order in which they were proposed; a lane that waits to propose one is not
+//! interrupted there; and whoever else moves a cursor (`reset`, another version) raises its generation.
+//! A lane does nothing but handle records before all that is on its way is settled: it does not stop,
+//! stand still or wait with a commit whose outcome it does not know.
 
 use std::time::Instant;
 
@@ -23,16 +29,16 @@ use crate::limits::COMMITS_AHEAD_MAX;
 use crate::outputs::TopicMissing;
 use crate::sequencer::Ticket;
 
-/// What a run came to, and has to be committed. The lane stands where that leads to already.
-pub(super) struct Handled {
-    /// But for what is left behind, which the lane has.
+/// What a run came to, whose commit is not on its way yet. The lane stands where that leads to already.
+pub(super) struct Unsent {
+    /// Without what it left behind, which the lane has.
     pub(super) ran: Ran,
     pub(super) changes: Changes,
     /// Where the lane stood before.
     pub(super) before: CursorRecord,
 }
 
-/// A commit that is on its way. The lane stands where the last of them leads to already.
+/// A commit that is on its way. The lane stands where it leads to already, or further.
 pub(super) struct Pending {
     ticket: Ticket,
     class: CommitClass,
@@ -72,24 +78,24 @@ impl Lane {
 
     /// Whether anything that it has handled has no outcome yet.
     pub(super) fn is_ahead(&self) -> bool {
-        self.handled.is_some() || !self.pending.is_empty()
+        self.unsent.is_some() || !self.pending.is_empty()
     }
 
     /// Stands where a run leads to.
     pub(super) fn stand_behind(&mut self, mut ran: Ran, changes: Changes) {
         let before = std::mem::replace(&mut self.cursor, ran.cursor.clone());
         self.parked = std::mem::take(&mut ran.parked);
-        self.handled = Some(Handled { ran, changes, before });
+        self.unsent = Some(Unsent { ran, changes, before });
     }
 
     /// Sends the commit of what was handled on its way. An error: the lane does not stand where that
     /// was to lead to.
     pub(super) async fn send_off(&mut self) -> Result<(), Next> {
-        let Some(handled) = self.handled.take() else { return Ok(()) };
+        let Some(unsent) = self.unsent.take() else { return Ok(()) };
         while !self.has_way() {
             self.settle_first().await?;
         }
-        let commit = match self.commit_of(&handled) {
+        let commit = match self.commit_of(&unsent) {
             Ok(commit) => commit,
             Err(TopicMissing(topic)) => {
                 let next = Next::Wait(missing(&topic, &self.context.dlq));
@@ -97,15 +103,15 @@ impl Lane {
                 return Err(self.forget(next));
             }
         };
-        self.propose(handled, commit).await
+        self.propose(unsent, commit).await
     }
 
-    async fn propose(&mut self, handled: Handled, commit: Commit) -> Result<(), Next> {
+    async fn propose(&mut self, unsent: Unsent, commit: Commit) -> Result<(), Next> {
         let is_claims = |it: &Append| it.partition.topic == TopicId::CLAIMS;
         let claims_at = commit.appends.iter().position(is_claims);
         let (class, proposed) = (commit.class, Instant::now());
         let Ok(ticket) = self.parts.sequencer.propose(commit).await else { return Err(Next::End) };
-        let Handled { ran, before, .. } = handled;
+        let Unsent { ran, before, .. } = unsent;
         let Ran { cursor, kept, records, last, row, times, broken, .. } = ran;
         self.pending.push_back(Pending {
             ticket,
@@ -145,7 +151,7 @@ impl Lane {
             Outcome::Refused(refusal) => {
                 // Those behind it follow from where it was to lead to, and are refused as well.
                 self.pending.clear();
-                self.handled = None;
+                self.unsent = None;
                 let next = self.refused(refusal, &first);
                 Err(self.forget(next))
             }
@@ -178,7 +184,6 @@ impl Lane {
         self.context.rows.add(row);
         self.held_up = 0;
         match broken {
-            _ if self.context.rows.is_full() => Next::Broken,
             Some(Broken::Claim(ClaimWait::Key(key))) => Next::WaitForClaim(key),
             _ => Next::Go,
         }

@@ -1,6 +1,7 @@
 //! Lanes over a disk that fails, with modules that do as they are told.
 
 mod ahead;
+mod blamed;
 mod broken;
 mod claims;
 mod compressed;
@@ -17,7 +18,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use logmill_log::faulty::FaultyStorage;
 use logmill_log::{Settings, StoredBatch};
 use logmill_model::internal::{
-    CatalogRecord, CursorsRecord, DeploymentRecord, SegmentsRecord, StartRecord, TopicRecord,
+    CatalogRecord, CursorsRecord, DeploymentRecord, HoleRecord, SegmentsRecord, StartRecord,
+    TopicRecord,
 };
 use logmill_model::{
     Append, Backoff, Commit, Counts, DeadLetter, DeploymentId, DeploymentState, FailureReason,

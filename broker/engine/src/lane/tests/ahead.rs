@@ -6,12 +6,11 @@ use std::task::Poll;
 
 use logmill_model::Outcome;
 
+use super::super::broken::{Row, tests::buried};
 use super::claims::claiming;
 use super::*;
-use crate::board::Ranges;
 use crate::claims::{Answer, HeldKeys};
-use crate::lane::blamed::Blamed;
-use crate::limits::{COMMITS_AHEAD_MAX, RUN_RECORDS_MAX};
+use crate::limits::{BROKEN_RECORDS_MAX, COMMITS_AHEAD_MAX};
 use crate::sequencer::Ticket;
 
 const INPUTS: u64 = 40;
@@ -233,18 +232,51 @@ async fn a_key_is_held_no_longer_than_its_commit_is_on_its_way_though_the_lane_w
     bench.close().await;
 }
 
-/// The board names the run that was handled; no commit that it was ahead of may be durable.
-#[tokio::test]
-async fn what_may_have_ended_the_process_is_looked_for_behind_the_runs_that_it_was_ahead_of() {
-    let bench = Bench::open(&FaultyStorage::new());
-    let records = (COMMITS_AHEAD_MAX + 1) * RUN_RECORDS_MAX;
-    bench.prepare(records + 10).await;
-    let mut lane = bench.lane(&module(one_output));
-    let (left, end) = (Offset(0)..Offset(0), records as u64);
-    let new = Offset(end - RUN_RECORDS_MAX as u64)..Offset(end);
-    lane.blamed = Blamed::new(vec![Ranges { left, new }]);
-    lane.leave_blamed().await;
-    let cursor = bench.parts.views.cursor(LANE).unwrap();
-    assert_eq!((cursor.record.next, cursor.parked()), (Offset(end), end));
+/// Another lane may fill the row of broken records at any time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lane_that_finds_its_module_broken_settles_what_is_on_its_way_first() {
+    let storage = FaultyStorage::new();
+    let mut bench = Bench::open(&storage);
+    bench.order = Order::Key;
+    bench.prepare(3 * RUN_RECORDS).await;
+    storage.hold_syncs();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    // The first run does not end the row.
+    let lane = bench.lane_of(claiming(move |memory, message| {
+        let offset = message.offset.unwrap().0;
+        counted.fetch_add(1, Ordering::Relaxed);
+        if offset < RUN_RECORDS as u64 {
+            let (after_ms, reason) = (Some(1_000_000), "later".into());
+            return Ok(Called::Verdict(Verdict::Retry(RetryRequest { after_ms, reason })));
+        }
+        memory.lock().unwrap().claim(&offset.to_string()).unwrap();
+        done(offset)
+    }));
+    let lane = tokio::spawn(lane.run());
+    soon(async {
+        while calls.load(Ordering::Relaxed) < 3 * RUN_RECORDS {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    // So that the lane waits for the first commit, and not within a run.
+    yield_often().await;
+    for _ in 0..BROKEN_RECORDS_MAX {
+        let mut row = Row::default();
+        row.count(&buried(FailureReason::Trap));
+        bench.rows.add(row);
+    }
+    storage.release_syncs();
+    let mut ends = bench.parts.views.watch(OUT);
+    soon(ends.wait_for(|end| *end == Offset(2 * RUN_RECORDS as u64))).await.unwrap();
+    bench.stop.send_replace(true);
+    soon(lane).await.unwrap();
+    let claims = bench.remembered.claims(bench.window_ms);
+    let mut other = HeldKeys::none(claims, DEAD);
+    for key in RUN_RECORDS..3 * RUN_RECORDS {
+        let (_, answer) = other.ask(key.to_string().into(), Offset(0), bench.parts.clock.now());
+        assert!(matches!(answer, Answer::Seen(_)), "{key}: {answer:?}");
+    }
     bench.close().await;
 }
