@@ -21,6 +21,9 @@ pub enum Error {
     /// A producer's name is not 1 to 200 bytes of `A-Z a-z 0-9 . _ -`.
     #[error("bad producer name {0:?}; use 1 to {max} of A-Z a-z 0-9 . _ -", max = limits::PRODUCER_NAME_BYTES_MAX)]
     ProducerName(String),
+    /// A cluster is not 32 hexadecimal digits.
+    #[error("bad cluster {0:?}; it is 32 hexadecimal digits")]
+    ClusterId(String),
     /// A digest is not 64 hexadecimal digits.
     #[error("bad module digest {0:?}; a digest is 64 hexadecimal digits")]
     ModuleDigest(String),

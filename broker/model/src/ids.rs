@@ -250,6 +250,14 @@ impl fmt::Display for ClusterId {
     }
 }
 
+impl std::str::FromStr for ClusterId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        from_hex(text).map(Self).ok_or_else(|| Error::ClusterId(text.to_owned()))
+    }
+}
+
 /// A module's name: the SHA-256 of its bytes, shown as 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
@@ -285,14 +293,18 @@ impl std::str::FromStr for ModuleDigest {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let bad = || Error::ModuleDigest(text.to_owned());
-        if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(bad());
-        }
-        let mut digest = [0; 32];
-        for (byte, pair) in digest.iter_mut().zip(0..) {
-            *byte = u8::from_str_radix(&text[pair * 2..pair * 2 + 2], 16).map_err(|_| bad())?;
-        }
-        Ok(Self(digest))
+        from_hex(text).map(Self).ok_or_else(|| Error::ModuleDigest(text.to_owned()))
     }
+}
+
+/// The bytes that these hexadecimal digits are, two for each.
+fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    if text.len() != 2 * N || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(0..) {
+        *byte = u8::from_str_radix(&text[pair * 2..pair * 2 + 2], 16).ok()?;
+    }
+    Some(bytes)
 }

@@ -88,7 +88,8 @@ pub(crate) fn of_model(error: &ModelError) -> Fault {
         ModelError::BatchTooLarge { .. } => (ErrorCode::BatchTooLarge, None),
         ModelError::RecordTooLarge { index, .. } => (ErrorCode::RecordTooLarge, Some(*index)),
         ModelError::ReservedHeader { index, .. } => (ErrorCode::ReservedHeader, Some(*index)),
-        ModelError::ModuleDigest(_)
+        ModelError::ClusterId(_)
+        | ModelError::ModuleDigest(_)
         | ModelError::Position(_)
         | ModelError::TopicPolicy(_)
         | ModelError::Backoff(_)
