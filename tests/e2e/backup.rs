@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use logmill_client::Client;
-use logmill_tests::{Broker, DataDir, read_all, record, text, within};
+use logmill_tests::{Broker, DataDir, Setup, read_all, record, text, within};
 
 use crate::PROGRAM;
 
@@ -70,4 +70,27 @@ async fn a_backup_under_load_is_a_prefix_of_what_was_acknowledged_and_can_be_ser
     assert_eq!(numbers(&restored).await.len() as u64, more);
     // And no backup any more.
     broker.logmill(&["backup", path]).await.refused(1, "neither empty nor a backup");
+}
+
+#[tokio::test]
+async fn a_copy_of_a_backup_that_lacks_a_part_is_not_taken_for_all_there_was() {
+    let broker = Broker::start(PROGRAM).await;
+    broker.create_topic(TOPIC, 1).await;
+    produce(&broker.client().await, 0, 500, &AtomicBool::new(false)).await;
+    let to = DataDir::new();
+    broker.logmill(&["backup", to.path().to_str().unwrap()]).await.ok();
+    let journal = || std::fs::read_dir(to.path().join("journal")).unwrap();
+    let mut files: Vec<_> = journal().map(|it| it.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|it| it == "journal"));
+    files.sort();
+    let last = std::fs::File::options().write(true).open(files.pop().unwrap()).unwrap();
+    last.set_len(last.metadata().unwrap().len() / 2).unwrap();
+    let dir = to.path().to_str().unwrap();
+    let found = PROGRAM.run(&["inspect", "verify", dir]).await.refused(3, "restore from a backup");
+    assert!(found.stdout.contains("bytes that backup.json says"), "{found:?}");
+    let ended = Broker::try_start(PROGRAM, Setup::on(&to)).await.unwrap_err();
+    assert!(ended.stderr.contains("this copy of the backup is not whole"), "{}", ended.stderr);
+    PROGRAM.run(&["inspect", "repair", dir, "--accept-loss"]).await.ok();
+    let restored = Broker::start_on(PROGRAM, &to).await;
+    restored.logmill(&["produce", TOPIC, "more"]).await.ok();
 }

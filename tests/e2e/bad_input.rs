@@ -345,7 +345,11 @@ async fn a_data_directory_with_a_foreign_newer_or_missing_file_is_refused_by_its
 
     let missing = data.copy();
     std::fs::remove_file(&journal_files(&missing)[0]).unwrap();
-    refuses_to_start(&missing, &["a journal file is gone", "restore it from a backup"]).await;
+    refuses_to_start(
+        &missing,
+        &["a journal file is gone", "bring it back", "from a backup", "inspect repair"],
+    )
+    .await;
 
     let broker = Broker::start_on(PROGRAM, &data).await;
     assert_eq!(read_all(&broker.client().await, "t").await.len(), 2);
@@ -362,6 +366,9 @@ async fn a_data_directory_without_its_journal_is_refused_and_keeps_the_rest() {
     let golden = DataDir::copy_of(&repository().join("tests/golden/v1/stopped"));
     std::fs::remove_dir_all(golden.path().join("journal")).unwrap();
     std::fs::remove_dir_all(golden.path().join("views")).unwrap();
+    let says = ["no journal file is there", "modules/", "restore it from a backup"];
+    refuses_to_start(&golden, &says).await;
+    std::fs::remove_dir_all(golden.path().join("modules")).unwrap();
     let says = ["no journal file is there", "segments/0000", "restore it from a backup"];
     refuses_to_start(&golden, &says).await;
     let broker = Broker::start_on(PROGRAM, &whole).await;

@@ -570,18 +570,38 @@ async fn what_is_no_journal_is_told_by_name_and_no_repair_is_advised_that_would_
     assert_eq!((kept.as_slice(), path.exists()), (&b"notes"[..], false));
 }
 
-/// All files since the last orderly stop are gone, with their indexes: the snapshot of the catalog alone
-/// tells that there was more.
+/// The newest file is gone with its index: the snapshot alone tells that there was more.
 #[tokio::test]
-async fn a_snapshot_that_is_ahead_of_the_log_tells_that_records_are_gone() {
+async fn a_start_is_refused_that_would_go_on_without_what_the_snapshot_tells_of() {
     let data = two_files().await;
     let newest = journal(&data)[1].clone();
     std::fs::remove_file(newest.with_extension("index")).unwrap();
     std::fs::remove_file(newest).unwrap();
+    let ended = Broker::try_start(PROGRAM, Setup::on(&data)).await.unwrap_err();
+    for words in ["views/state was made behind entry", "bring it back", "inspect repair"] {
+        assert!(ended.stderr.contains(words), "{words} is not in: {}", ended.stderr);
+    }
+    let dir = data.path().to_str().unwrap();
+    let found = PROGRAM
+        .run(&["inspect", "verify", dir])
+        .await
+        .refused(3, "restore from a backup, or bring the");
+    assert!(found.stdout.contains("how many is not known"), "{found:?}");
+    PROGRAM.run(&["inspect", "repair", dir, "--accept-loss"]).await.ok();
+    PROGRAM.run(&["inspect", "verify", dir]).await.ok();
     let broker = Broker::start_on(PROGRAM, &data).await;
-    let says = broker.stderr();
-    let line = says.lines().find(|line| line.contains("ERROR") && line.contains("views/state"));
-    let told = ["entries that were durable are gone", "restore from a backup"];
-    assert!(line.is_some_and(|line| told.iter().all(|it| line.contains(it))), "{says}");
     broker.logmill(&["consume", "old"]).await.ok();
+}
+
+/// What an upload needs is there, and the log is not.
+#[tokio::test]
+async fn a_directory_that_has_modules_and_no_journal_is_refused() {
+    let data = two_files().await;
+    for folder in ["journal", "views"] {
+        std::fs::remove_dir_all(data.path().join(folder)).unwrap();
+    }
+    let module = format!("{}.wasm", "0".repeat(64));
+    std::fs::write(data.path().join("modules").join(module), "a module").unwrap();
+    let ended = Broker::try_start(PROGRAM, Setup::on(&data)).await.unwrap_err();
+    assert!(ended.stderr.contains("the data directory is not whole"), "{}", ended.stderr);
 }

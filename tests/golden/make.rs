@@ -25,8 +25,8 @@ use logmill_client::{
 };
 use logmill_engine::Options;
 use logmill_engine::clock::Clock;
-use logmill_log::accept_losses;
 use logmill_log::storage::DiskStorage;
+use logmill_log::{Known, accept_losses};
 use logmill_server::{Config, Server};
 use logmill_tests::{DataDir, guest, listing, until};
 
@@ -49,7 +49,7 @@ async fn main() {
     life.end().await;
     flip(data.path(), b"this rots and is accepted");
     let storage = Arc::new(DiskStorage::open(data.path()).unwrap());
-    assert_eq!(accept_losses(&(storage as _), &[]).unwrap().len(), 1);
+    assert_eq!(accept_losses(&(storage as _), &Known::default()).unwrap().len(), 1);
 
     let life = Life::begin(data.path()).await;
     life.deploy_modules(component).await;

@@ -10,28 +10,55 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
+use logmill_log::KnownEntry;
 use logmill_log::backup::{Cut, INCOMPLETE, MANIFEST, Target};
-use logmill_log::storage::{DiskStorage, SyncSite};
-use logmill_model::{BackupProgress, BackupReport, Timestamp};
-use serde::Serialize;
+use logmill_log::storage::{DiskStorage, Storage, SyncSite};
+use logmill_model::{BackupProgress, BackupReport, Csn, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::modules::{self, Modules};
 use crate::{Engine, Error};
 
 /// What the manifest says of a backup.
-#[derive(Serialize)]
-struct Manifest<'a> {
-    version: &'static str,
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    version: String,
     cluster: String,
     csn: u64,
     created_ts: Timestamp,
-    files: Vec<File<'a>>,
+    files: Vec<File>,
 }
 
-#[derive(Serialize)]
-struct File<'a> {
-    path: &'a str,
+#[derive(Serialize, Deserialize)]
+struct File {
+    path: String,
     bytes: u64,
+}
+
+/// A manifest that is larger than this is not read: something is wrong with it.
+const MANIFEST_BYTES_MAX: u64 = 256 << 20;
+
+impl Manifest {
+    /// That of a backup; None where the directory is none, or the manifest is not whole.
+    pub(crate) fn read(storage: &dyn Storage) -> Option<Self> {
+        let file = storage.open(MANIFEST).ok()?;
+        let length = file.bytes().ok()?.min(MANIFEST_BYTES_MAX);
+        let mut bytes = vec![0; usize::try_from(length).ok()?];
+        let filled = file.read_at(&mut bytes, 0).ok()?;
+        serde_json::from_slice(&bytes[..filled]).ok()
+    }
+
+    /// The last entry of the backup.
+    pub(crate) fn known_entry(&self) -> Option<KnownEntry> {
+        let cluster = self.cluster.parse().ok()?;
+        let told_by = format!("{MANIFEST} says that it ends with entry {}", self.csn);
+        Some(KnownEntry { cluster, csn: Csn(self.csn), told_by })
+    }
+
+    /// The files and their lengths.
+    pub(crate) fn into_files(self) -> Vec<(String, u64)> {
+        self.files.into_iter().map(|File { path, bytes }| (path, bytes)).collect()
+    }
 }
 
 /// Whether a backup is made, and how far it is.
@@ -148,11 +175,14 @@ fn is_empty(directory: &Path) -> io::Result<bool> {
 
 fn manifest(cut: &Cut, created_ts: Timestamp, files: &[(String, u64)]) -> Vec<u8> {
     let manifest = Manifest {
-        version: env!("CARGO_PKG_VERSION"),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
         cluster: cut.cluster().to_string(),
         csn: cut.csn().0,
         created_ts,
-        files: files.iter().map(|(path, bytes)| File { path, bytes: *bytes }).collect(),
+        files: files
+            .iter()
+            .map(|(path, bytes)| File { path: path.clone(), bytes: *bytes })
+            .collect(),
     };
     serde_json::to_vec_pretty(&manifest).expect("numbers and strings are JSON")
 }

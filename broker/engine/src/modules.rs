@@ -102,8 +102,7 @@ impl Modules {
     pub(crate) fn digests(&self) -> Result<Vec<ModuleDigest>, Error> {
         let names = self.storage.list(FOLDER);
         let names = names.map_err(|source| self.io_error("list", FOLDER, source))?;
-        let stems = names.iter().filter_map(|name| name.strip_suffix(SUFFIX));
-        Ok(stems.filter_map(|stem| stem.parse().ok()).collect())
+        Ok(names.iter().filter_map(|name| digest_of(name)).collect())
     }
 
     /// The bytes of a module, if they are still those that were uploaded.
@@ -189,6 +188,11 @@ impl Modules {
 
 pub(crate) fn path(digest: ModuleDigest) -> String {
     format!("{FOLDER}/{digest}{SUFFIX}")
+}
+
+/// The module that a file of this name holds.
+pub(crate) fn digest_of(name: &str) -> Option<ModuleDigest> {
+    name.strip_suffix(SUFFIX)?.parse().ok()
 }
 
 fn describe(module: &Module) -> ModuleDescription {

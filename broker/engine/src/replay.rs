@@ -12,6 +12,7 @@ use logmill_model::{LaneId, Offset, Order, PartitionId, RecordBatch, Timestamp, 
 
 use crate::catalog::Catalog;
 use crate::cursors::Cursors;
+use crate::known::{known_with, require_journal};
 use crate::letters::Letters;
 use crate::limits::REPLAY_BYTES_MAX;
 use crate::sequencer::{Changes, Judge};
@@ -45,12 +46,14 @@ pub(crate) fn replay(
     storage: Arc<dyn Storage>,
     settings: Settings,
 ) -> Result<(Opened, Replayed), Error> {
-    snapshot::require_journal(&*storage)?;
-    let opened = logmill_log::open(Arc::clone(&storage), settings)?;
+    require_journal(&*storage)?;
+    let snapshot = snapshot::read_whole(&*storage);
+    let known = known_with(&*storage, snapshot.as_ref());
+    let opened = logmill_log::open_knowing(Arc::clone(&storage), settings, &known)?;
     let log = &opened.log;
     PartitionId::INTERNAL.iter().for_each(|partition| log.expect(*partition));
     let (mut replayed, mut lost) = (Replayed::default(), LostRecords::default());
-    let snapshot = snapshot::load(&*storage, log, opened.recovered.cluster);
+    let snapshot = snapshot.filter(|it| it.is_of(log, opened.recovered.cluster));
     let mut snapshots = snapshot.map_or_else(Vec::new, |snapshot| snapshot.partitions);
     for partition in PartitionId::INTERNAL {
         let next = match snapshots.iter().position(|it| it.partition == partition) {

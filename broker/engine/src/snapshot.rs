@@ -6,10 +6,9 @@
 //! start takes it in and reads the topics from there on.
 //!
 //! **A snapshot is never the truth.** It is believed only if it is whole, of this cluster, and the
-//! log has the very entry that it stands at: else the log has lost its end (and the snapshot, which has
-//! durable entries alone, is ahead of it: acknowledged records are gone, which is told as an error), or the
-//! entry's file was cleaned since (and records that the snapshot
-//! does not know of may be gone, tombstones above all). A snapshot that is not believed, or can't be
+//! log has the very entry that it stands at: else the entry's file was cleaned since, and records that the
+//! snapshot does not know of may be gone, tombstones above all. A log that ends before that entry has lost
+//! what was acknowledged, since a snapshot has durable entries alone: it is refused (`known.rs`). A snapshot that is not believed, or can't be
 //! written since the disk is full, costs time at the next start and nothing else. So it needs no
 //! sync either.
 
@@ -20,7 +19,7 @@ use std::io;
 
 use bytes::{Bytes, BytesMut};
 use logmill_log::storage::Storage;
-use logmill_log::{EntryId, Log};
+use logmill_log::{EntryId, KnownEntry, Log};
 use logmill_model::internal::CatalogRecord;
 use logmill_model::{ClusterId, Offset, PartitionId, Record, RecordBatch, RecordRef};
 
@@ -32,65 +31,54 @@ pub(crate) use keeper::Keeper;
 pub(crate) use layout::{PartitionSnapshot, Snapshot};
 
 const FOLDER: &str = "views";
-const FILE: &str = "views/state";
+pub(crate) const FILE: &str = "views/state";
 const NEW_FILE: &str = "views/state.new";
 /// A snapshot that is larger than this is not read: something is wrong with it.
 const BYTES_MAX: u64 = 1 << 30;
 
-/// Refuses a directory that has a snapshot and no journal: half of it was copied.
-///
-/// # Errors
-/// [`Error::Log`].
-pub fn require_journal(storage: &dyn Storage) -> Result<(), Error> {
-    match storage.open(FILE) {
-        Ok(_) => Ok(logmill_log::require_journal(storage, FILE)?),
-        // What is wrong with it matters to nobody.
-        Err(_) => Ok(()),
-    }
-}
-
-/// The snapshot of a log that was just opened, if there is one to be believed.
-pub(crate) fn load(storage: &dyn Storage, log: &Log, cluster: ClusterId) -> Option<Snapshot> {
+/// The snapshot of a directory, if there is one that is whole.
+pub(crate) fn read_whole(storage: &dyn Storage) -> Option<Snapshot> {
     let bytes = match read(storage) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
         Err(error) => {
-            tracing::warn!(%error, path = FILE, "the snapshot can't be read and is made anew");
+            // As a rule, it is not there.
+            tracing::debug!(%error, path = FILE, "no snapshot was read");
             return None;
         }
     };
-    let snapshot = Snapshot::decode(bytes).filter(|it| it.cluster == cluster);
-    let entries = snapshot.iter().flat_map(|it| &it.partitions).filter_map(|it| it.newest);
-    let newest = entries.map(|entry| entry.csn).max();
-    let believed =
-        snapshot.filter(|it| it.partitions.iter().all(|partition| stands(log, partition)));
-    match (&believed, newest) {
-        (Some(_), _) => {}
-        (None, Some(stands_at)) if stands_at > log.durable_csn() => tracing::error!(
-            path = FILE,
-            stands_at = stands_at.0,
-            log_ends_at = log.durable_csn().0,
-            "entries that were durable are gone from the end of the log, and what was acknowledged with them; stop the broker and bring the missing files back, or restore from a backup: it goes on without them, and gives their offsets to other records"
-        ),
-        _ => tracing::info!(
-            path = FILE,
-            "the snapshot is not of this log's history and is made anew"
-        ),
-    }
-    believed
+    Snapshot::decode(bytes)
 }
 
-/// What the snapshot of a directory says of topics and deployments, if it has one that is whole: for who
-/// looks into the directory, to whom it may name what nothing else does.
-#[must_use]
-pub fn snapshot_catalog(storage: &dyn Storage) -> Vec<CatalogRecord> {
-    let snapshot = read(storage).ok().and_then(Snapshot::decode);
-    let partitions = snapshot.into_iter().flat_map(|it| it.partitions);
-    let catalog = partitions.filter(|it| it.partition == PartitionId::CATALOG);
-    let batches: Vec<RecordBatch> = catalog.flat_map(|it| it.batches).collect();
-    let plain = batches.iter().filter_map(RecordBatch::plain);
-    let decoded = |record: RecordRef<'_>| CatalogRecord::decode(record.key, record.value).ok();
-    plain.flat_map(|records| records.iter().filter_map(decoded).collect::<Vec<_>>()).collect()
+impl Snapshot {
+    /// Whether it may be believed of a log that was just opened.
+    pub(crate) fn is_of(&self, log: &Log, cluster: ClusterId) -> bool {
+        let is_of = self.cluster == cluster && self.partitions.iter().all(|it| stands(log, it));
+        if !is_of {
+            tracing::info!(
+                path = FILE,
+                "the snapshot is not of this log's history and is made anew"
+            );
+        }
+        is_of
+    }
+
+    /// What it says of topics and deployments.
+    pub(crate) fn catalog(&self) -> Vec<CatalogRecord> {
+        let catalog = self.partitions.iter().filter(|it| it.partition == PartitionId::CATALOG);
+        let plain = catalog.flat_map(|it| &it.batches).filter_map(RecordBatch::plain);
+        let decoded = |record: RecordRef<'_>| CatalogRecord::decode(record.key, record.value).ok();
+        plain.flat_map(|records| records.iter().filter_map(decoded).collect::<Vec<_>>()).collect()
+    }
+
+    /// The newest entry that it stands at.
+    pub(crate) fn known_entry(&self) -> Option<KnownEntry> {
+        let entries = self.partitions.iter().filter_map(|it| it.newest);
+        let csn = entries.map(|entry| entry.csn).max()?;
+        let told_by = format!(
+            "{FILE} was made behind entry {csn} (remove it if the journal is older on purpose)"
+        );
+        Some(KnownEntry { cluster: self.cluster, csn, told_by })
+    }
 }
 
 fn read(storage: &dyn Storage) -> io::Result<Bytes> {

@@ -106,7 +106,7 @@ pub enum Error {
     /// Entries are missing between those of two files, or behind a file that is not the last one.
     /// Nothing was changed on disk.
     #[error(
-        "{} are missing {place} {path}: a journal file is gone; restore it from a backup", missing(.first, .last)
+        "{} are missing {place} {path}{}: a journal file is gone or cut; bring it back, or restore the data directory from a backup; `logmill inspect verify` shows what is lost, and `logmill inspect repair --accept-loss` goes on without it", missing(.first, .last), though(.told_by)
     )]
     Missing {
         /// The first entry that is missing.
@@ -117,6 +117,8 @@ pub enum Error {
         place: &'static str,
         /// The file.
         path: String,
+        /// What tells of them, as the words behind "though"; empty where the next file does.
+        told_by: String,
     },
     /// What was asked for lies before the start of the partition.
     #[error("offset {asked} is out of range: {partition} has {start} to {end}")]
@@ -132,7 +134,7 @@ pub enum Error {
     },
     /// A segment is gone. Nothing was changed on disk.
     #[error(
-        "segment {file} is missing, which holds entries {first} to {last}; put it back, or restore the data directory from a backup"
+        "segment {file} is missing, which holds entries {first} to {last}; put it back, or restore the data directory from a backup; `logmill inspect verify` shows what is lost, and `logmill inspect repair --accept-loss` goes on without it"
     )]
     SegmentMissing {
         /// Its name.
@@ -158,6 +160,18 @@ pub enum Error {
         /// The directory.
         place: String,
     },
+    /// The directory is a backup, and not as that was when it was made. Nothing was changed on disk.
+    #[error(
+        "{path} has {bytes} of the {expected} bytes that backup.json says: this copy of the backup is not whole; copy it again, or use another backup; `logmill inspect verify` shows what is lost, and `logmill inspect repair --accept-loss` goes on without it"
+    )]
+    ChangedBackup {
+        /// The file.
+        path: String,
+        /// Its length; 0 where it is not there.
+        bytes: u64,
+        /// What its length was.
+        expected: u64,
+    },
     /// Work was ended before it was done. Nothing has changed.
     #[error("the work was interrupted; what is done so far is kept or made anew")]
     Interrupted,
@@ -168,6 +182,10 @@ fn missing(first: &Csn, last: &Option<Csn>) -> String {
         Some(last) => format!("entries {first} to {last}"),
         None => format!("entries from {first} on"),
     }
+}
+
+fn though(told_by: &str) -> String {
+    if told_by.is_empty() { String::new() } else { format!(", though {told_by}") }
 }
 
 impl Error {
@@ -199,7 +217,10 @@ impl Error {
 
     /// Whether a file of the log is gone. Its loss can be accepted.
     pub(crate) fn is_missing(&self) -> bool {
-        matches!(self, Self::Missing { .. } | Self::SegmentMissing { .. })
+        matches!(
+            self,
+            Self::Missing { .. } | Self::SegmentMissing { .. } | Self::ChangedBackup { .. }
+        )
     }
 
     /// Whether the storage is full: space must be won before a new start helps.

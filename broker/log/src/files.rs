@@ -107,12 +107,16 @@ impl Files {
 
     /// Makes the index of a sealed file anew, since it is missing or bad.
     fn make_index(&self, file: &Arc<LogFile>, partition: PartitionId) -> Result<Vec<Point>, Error> {
-        tracing::warn!(path = file.path, "the index of a file is missing or bad, and made anew");
         let Some(seal) = file.seal() else { return Ok(Vec::new()) };
         let index = self.scan(file, seal)?;
         let points = index.partition(partition).map(|index| index.points.clone());
         let (_, bytes) = index.finish(file.header.salt, file.header.first, *seal);
-        index_file::write(&*self.storage, &file.path, &bytes);
+        if index_file::write(&*self.storage, &file.path, &bytes) {
+            tracing::warn!(
+                path = file.path,
+                "the index of a file was missing or bad; it was made anew"
+            );
+        }
         Ok(points.unwrap_or_default())
     }
 

@@ -119,13 +119,20 @@ pub(crate) fn hide_summary(index: &mut [u8]) {
     index[..SUMMARY_HEADER_BYTES].fill(0);
 }
 
-/// Writes the index of the sealed file at `path`, or logs why it can't. It is not synced.
-pub(crate) fn write(storage: &dyn Storage, path: &str, bytes: &[u8]) {
+/// Writes the index of the sealed file at `path`, or logs why it can't; tells whether it did. It is not
+/// synced.
+pub(crate) fn write(storage: &dyn Storage, path: &str, bytes: &[u8]) -> bool {
     let path = index_path(path);
-    if let Err(error) = try_write(storage, &path, bytes) {
-        // What there is of it would only be read in vain.
-        let _ = storage.remove(&path);
-        tracing::warn!(path, %error, "an index can't be written; the next start will make it");
+    match try_write(storage, &path, bytes) {
+        Ok(()) => true,
+        // Whoever only looks changes nothing.
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => false,
+        Err(error) => {
+            // What there is of it would only be read in vain.
+            let _ = storage.remove(&path);
+            tracing::warn!(path, %error, "an index can't be written; the next start will make it");
+            false
+        }
     }
 }
 

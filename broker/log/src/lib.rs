@@ -28,6 +28,7 @@ mod index;
 mod index_file;
 mod inspect;
 mod journal;
+mod known;
 mod layout;
 mod log;
 mod log_file;
@@ -58,8 +59,9 @@ pub use inspect::{
     Cost, DumpedBatch, DumpedEntry, FileReport, Finding, accept_losses, dump, verify,
 };
 pub use journal::Journal;
+pub use known::{Known, KnownEntry};
 pub use log::Log;
-pub use recovery::{Opened, Recovered, open, require_journal};
+pub use recovery::{Opened, Recovered, open, open_knowing, require_journal};
 pub use scrubber::Scrubber;
 pub use settings::{OnFatal, Settings};
 pub use stats::Stats;

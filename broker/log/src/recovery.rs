@@ -32,11 +32,12 @@ use crate::ahead::{self, Maker};
 use crate::backup;
 use crate::file_name::{FOLDER, SEGMENT_FOLDER};
 use crate::files::Files;
+use crate::known::{Claim, Known};
 use crate::stats::add;
 use crate::storage::{Storage, StorageLock, SyncSite};
 use crate::visible::Visible;
 use crate::writer::{Current, Start, Writer};
-use crate::{Cleaner, Error, Hole, Journal, Log, Settings, index_file};
+use crate::{Cleaner, Error, Hole, Journal, Log, Settings};
 use directory::{Directory, JournalFile};
 use file_set::{Candidates, FileSet};
 use history::History;
@@ -88,7 +89,20 @@ pub struct Recovered {
 /// [`Error::NewerFormat`] and [`Error::Foreign`] for files that cannot be served, with nothing
 /// changed on disk; [`Error::Io`], [`Error::Sync`].
 pub fn open(storage: Arc<dyn Storage>, settings: Settings) -> Result<Opened, Error> {
-    open_as(storage, settings, Missing::Refused)
+    open_knowing(storage, settings, &Known::default())
+}
+
+/// Opens a log of which something is known from elsewhere.
+///
+/// # Errors
+/// As [`open`]; [`Error::Missing`] as well where the log ends before an entry that is known, and
+/// [`Error::ChangedBackup`] where it is a backup that is not whole.
+pub fn open_knowing(
+    storage: Arc<dyn Storage>,
+    settings: Settings,
+    known: &Known,
+) -> Result<Opened, Error> {
+    open_as(storage, settings, known, Missing::Refused)
 }
 
 /// Refuses a directory without a journal; `found` is what only a broker with a journal leaves, and is
@@ -112,22 +126,27 @@ pub(crate) enum Missing {
     Accepted,
 }
 
-/// As [`open`].
+/// As [`open_knowing`].
 pub(crate) fn open_as(
     storage: Arc<dyn Storage>,
     settings: Settings,
+    known: &Known,
     missing: Missing,
 ) -> Result<Opened, Error> {
     let lock = own(&*storage)?;
     refuse_half_backup(&*storage)?;
-    let Directory { files, headless, segments, blank, stray_indexes, epoch } =
-        Directory::read(&storage)?;
-    let cluster = files.first().map(|file| file.header.cluster);
+    if missing == Missing::Refused {
+        known.refuse_changed_files(&*storage)?;
+    }
+    let directory = Directory::read(&storage)?;
+    let claimed = directory.claimed(&*storage, known);
+    let cluster = directory.cluster();
+    let Directory { files, headless, segments, blank, stray_indexes, epoch } = directory;
     let unread = blank.clone();
     let plan = Plan::of(files, headless, blank)?;
     let files = Files::new(Arc::clone(&storage), settings.points_cache_bytes);
     let visible = Arc::new(Visible::new(files));
-    let set = file_set((&plan, &segments), claimed(&*storage, &stray_indexes), missing)?;
+    let set = file_set((&plan, &segments), claimed, missing)?;
     visible.set_starts(set.starts);
     let headless = plan.headless.iter().map(|file| file.path.clone());
     visible.sealed.set_headless(headless.chain(set.gaps.headless_segments()).collect());
@@ -158,6 +177,12 @@ pub(crate) fn open_as(
     add(&visible.counters.journal_bytes, history.bytes + current.file.position());
 
     let recovered = recovered(identity, &history, torn_bytes);
+    if torn_bytes > 0 {
+        tracing::warn!(
+            torn_bytes,
+            "the journal ended with bytes that are no whole entry, which nobody was told of as durable; they were cut off and are kept in a file that ends in .torn"
+        );
+    }
     if recovered.unclean {
         tracing::warn!(
             last_csn = recovered.last_csn.0,
@@ -173,13 +198,17 @@ pub(crate) fn open_as(
 }
 
 /// What an opening of the log would find. Changes nothing.
-pub(crate) fn judge(storage: &Arc<dyn Storage>, missing: Missing) -> Result<Log, Error> {
+pub(crate) fn judge(
+    storage: &Arc<dyn Storage>,
+    known: &Known,
+    missing: Missing,
+) -> Result<Log, Error> {
     refuse_half_backup(&**storage)?;
-    let Directory { files, headless, segments, blank, stray_indexes, .. } =
-        Directory::read(storage)?;
+    let directory = Directory::read(storage)?;
+    let claimed = directory.claimed(&**storage, known);
+    let Directory { files, headless, segments, blank, .. } = directory;
     let plan = Plan::of(files, headless, blank)?;
     let visible = Visible::new(Files::new(Arc::clone(storage), 0));
-    let claimed = claimed(&**storage, &stray_indexes);
     let set = file_set((&plan, &segments), claimed, missing)?;
     visible.set_starts(set.starts);
     let history = History::read(set.live, plan.headless, &set.gaps, &visible)?;
@@ -188,15 +217,9 @@ pub(crate) fn judge(storage: &Arc<dyn Storage>, missing: Missing) -> Result<Log,
     Ok(Log::new(Arc::new(visible)))
 }
 
-/// The newest commit that these indexes tell of.
-fn claimed(storage: &dyn Storage, stray_indexes: &[String]) -> Csn {
-    let claimed = stray_indexes.iter().filter_map(|path| index_file::claimed_csn(storage, path));
-    claimed.max().unwrap_or(Csn::ZERO)
-}
-
 fn file_set(
     (plan, segments): (&Plan, &[JournalFile]),
-    claimed: Csn,
+    claimed: Claim,
     missing: Missing,
 ) -> Result<FileSet, Error> {
     let Plan { live: journal, headless, dead: blank } = plan;

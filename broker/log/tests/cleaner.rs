@@ -11,7 +11,7 @@ use cleaning::{Broker, History, bytes_on, files_in, partition, settings};
 use logmill_log::backup::Target;
 use logmill_log::faulty::FaultyStorage;
 use logmill_log::storage::Storage;
-use logmill_log::{Error, Throttle, accept_losses, verify};
+use logmill_log::{Error, Known, Throttle, accept_losses, verify};
 use logmill_model::Offset;
 
 fn opened(storage: &FaultyStorage) -> Broker {
@@ -144,7 +144,7 @@ fn neither_verify_nor_the_scrubber_finds_anything_in_a_segment() {
     reopened(&storage, broker);
     let (mut reports, storage) = (Vec::new(), Arc::new(storage) as Arc<dyn Storage>);
     assert_eq!(
-        verify(&storage, &[], &mut |report| reports.push(report)).unwrap(),
+        verify(&storage, &Known::default(), &mut |report| reports.push(report)).unwrap(),
         0,
         "{reports:?}"
     );
@@ -345,9 +345,9 @@ fn segments_without_a_journal_are_refused_and_stay() {
     let refused = Broker::open(&storage, settings(), history).err().unwrap();
     assert!(matches!(refused, Error::JournalMissing { .. }), "{refused}");
     let shared = Arc::new(storage.clone()) as Arc<dyn Storage>;
-    assert!(verify(&shared, &[], &mut |_| ()).unwrap() > 0);
+    assert!(verify(&shared, &Known::default(), &mut |_| ()).unwrap() > 0);
     assert!(
-        accept_losses(&shared, &[]).is_err(),
+        accept_losses(&shared, &Known::default()).is_err(),
         "a loss of everything is not accepted by accident"
     );
     assert_eq!(storage.paths(), before);

@@ -164,7 +164,10 @@ fn a_missing_file_is_refused_with_the_entries_that_are_missing() {
             let mut without = snapshot.clone();
             without.remove(*missing);
             let error = refusal(&without);
-            assert!(error.to_string().contains("restore it from a backup"), "{error}");
+            assert!(
+                error.to_string().contains("restore the data directory from a backup"),
+                "{error}"
+            );
             let Error::Missing { first: told, last, path, .. } = error else { panic!("{error}") };
             assert_eq!(told, first(missing), "without {missing}");
             match paths.get(at + 1) {

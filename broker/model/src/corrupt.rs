@@ -41,6 +41,9 @@ pub struct CorruptOffsets {
     pub to: Offset,
 }
 
+/// So many offsets are not those of records: they are as many as there can have been, where nobody knows.
+const UNCOUNTED: u64 = 1 << 32;
+
 impl CorruptOffsets {
     /// Whether they are of the catalog: more is lost with them than they tell.
     #[must_use]
@@ -52,7 +55,11 @@ impl CorruptOffsets {
 impl fmt::Display for CorruptOffsets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { topic, partition, from, to } = self;
-        write!(f, "lost: {topic}/{partition} from offset {from} to before {to}")?;
+        write!(f, "lost: {topic}/{partition} from offset {from} ")?;
+        match from.distance_to(*to) {
+            UNCOUNTED.. => write!(f, "on; how many is not known, and it goes on at {to}")?,
+            _ => write!(f, "to before {to}")?,
+        }
         if self.is_of_catalog() {
             write!(f, ": {CATALOG_LOSS}")?;
         }
@@ -71,6 +78,12 @@ mod tests {
             CorruptOffsets { topic, partition: 0, from: Offset(1), to: Offset(3) }.to_string()
         };
         assert_eq!(lost("t"), "lost: t/0 from offset 1 to before 3");
+        let (from, to) = (Offset(7), Offset(1 << 40));
+        let unknown = CorruptOffsets { topic: "t".to_owned(), partition: 0, from, to }.to_string();
+        assert!(
+            unknown.starts_with("lost: t/0 from offset 7 on; how many is not known"),
+            "{unknown}"
+        );
         let says = lost("_catalog");
         assert!(says.starts_with("lost: _catalog/0 from offset 1 to before 3: topics"), "{says}");
     }

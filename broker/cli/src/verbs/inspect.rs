@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use logmill_log::storage::{DiskStorage, Storage};
-use logmill_log::{DumpedBatch, DumpedEntry, Hole, LostRange};
+use logmill_log::{DumpedBatch, DumpedEntry, Hole, Known, LostRange};
 use logmill_model::internal::CatalogRecord;
 use logmill_model::{CorruptOffsets, PartitionId, PlainBatch, TopicId};
 
@@ -78,15 +78,15 @@ fn failed(error: logmill_log::Error) -> Failure {
 #[derive(Debug, Default)]
 struct Names {
     by_id: BTreeMap<TopicId, String>,
-    /// What the snapshot says of the catalog, of which some may be lost.
-    known: Vec<CatalogRecord>,
+    /// What the directory tells besides its log.
+    known: Known,
 }
 
 impl Names {
     fn read(storage: &Arc<dyn Storage>) -> Result<Self, Failure> {
-        let known = logmill_engine::snapshot_catalog(&**storage);
+        let known = logmill_engine::known(&**storage);
         let mut names = Self { by_id: BTreeMap::new(), known };
-        for record in &names.known {
+        for record in &names.known.catalog {
             if let CatalogRecord::Topic(name, Some(topic)) = record {
                 names.by_id.insert(topic.id, name.to_string());
             }
@@ -104,8 +104,11 @@ impl Names {
             }
             ControlFlow::Continue(())
         };
-        logmill_log::dump(storage, &mut visit).map_err(failed)?;
-        Ok(names)
+        match logmill_log::dump(storage, &mut visit) {
+            Err(error @ logmill_log::Error::Locked { .. }) => Err(failed(error)),
+            // Whoever wants the names is told what is wrong by what it does itself.
+            _ => Ok(names),
+        }
     }
 
     fn has(&self, topic: &str) -> bool {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use logmill_model::internal::{CatalogRecord, SegmentsRecord};
+use logmill_model::internal::SegmentsRecord;
 use logmill_model::{BatchBuilder, Compression, Csn, Envelope, Offset, PartitionId, RecordBatch};
 
 use super::expect::expect_all;
@@ -12,27 +12,23 @@ use super::{own, verify};
 use crate::file_name::index_path;
 use crate::recovery::{Missing, open_as};
 use crate::storage::Storage;
-use crate::{Error, Hole, NewEntry, Opened, Settings, StoredBatch};
+use crate::{Error, Hole, Known, NewEntry, Opened, Settings, StoredBatch};
 
 /// Finds all that is lost in a directory and accepts it, durably; returns what it was. What was
-/// accepted before is left out. `known` is what somebody knows of topics and deployments, where the catalog
-/// does not tell.
+/// accepted before is left out. `known` is what is known from elsewhere.
 ///
 /// # Errors
 /// [`Error::Locked`] while a broker has the directory; what [`open`](crate::open) refuses to start on, such as
 /// a missing file; [`Error::Io`], [`Error::Sync`].
-pub fn accept_losses(
-    storage: &Arc<dyn Storage>,
-    known: &[CatalogRecord],
-) -> Result<Vec<Hole>, Error> {
+pub fn accept_losses(storage: &Arc<dyn Storage>, known: &Known) -> Result<Vec<Hole>, Error> {
     let mut damaged = BTreeSet::new();
     verify(storage, known, &mut |report| {
         let holes = report.findings.into_iter().filter_map(|finding| finding.hole);
         damaged.extend(holes.map(|hole| hole.path));
     })?;
     read_anew(&**storage, &damaged)?;
-    let opened = open_as(Arc::clone(storage), Settings::default(), Missing::Accepted)?;
-    expect_all(&opened.log, known)?;
+    let opened = open_as(Arc::clone(storage), Settings::default(), known, Missing::Accepted)?;
+    expect_all(&opened.log, &known.catalog)?;
     let holes = opened.log.corrupt();
     record(opened, &holes)?;
     Ok(holes)

@@ -4,8 +4,6 @@ use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use logmill_model::internal::CatalogRecord;
-
 use super::dump::read_header;
 use super::expect::expect_all;
 use super::{is_log_file, own, paths};
@@ -17,7 +15,7 @@ use crate::file_name::{FOLDER, INDEX_SUFFIX, SEGMENT_FOLDER, SUFFIX, index_path}
 use crate::recovery::{Missing, judge};
 use crate::storage::Storage;
 use crate::window::Window;
-use crate::{Error, Hole, Log, index_file};
+use crate::{Error, Hole, Known, Log, index_file};
 
 /// What one file holds, and what is wrong in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,19 +57,20 @@ pub enum Cost {
     Refused,
     /// A loss that somebody has accepted.
     Accepted,
+    /// Nothing that is known to have been durable: it is what a power cut leaves at the end of the journal.
+    Torn,
     /// Nothing: what is bad is there twice, or can be made anew.
     Nothing,
 }
 
 /// Reads all files of a directory, tells of each, and then what is wrong with all of them together.
-/// Returns how many findings there were that nobody has accepted. `known` is what somebody knows of topics
-/// and deployments, where the catalog does not tell.
+/// Returns how many findings there were that nobody has accepted. `known` is what is known from elsewhere.
 ///
 /// # Errors
 /// [`Error::Locked`] while a broker has the directory; [`Error::Io`].
 pub fn verify(
     storage: &Arc<dyn Storage>,
-    known: &[CatalogRecord],
+    known: &Known,
     tell: &mut dyn FnMut(FileReport),
 ) -> Result<u64, Error> {
     let _lock = own(&**storage)?;
@@ -80,19 +79,29 @@ pub fn verify(
     let judged = judged(storage, known);
     let mut findings = 0;
     let mut tell = |report: FileReport| {
-        findings += report.findings.iter().filter(|it| it.cost != Cost::Accepted).count() as u64;
+        let counts = |it: &&Finding| !matches!(it.cost, Cost::Accepted | Cost::Torn);
+        findings += report.findings.iter().filter(counts).count() as u64;
         tell(report);
     };
+    let mut changed = known.changed_files(&**storage)?;
     for path in &paths {
         if is_log_file(path) {
             let mut report = verify_file(storage, path, Some(path) == last.as_ref())?;
             if let Ok(judged) = &judged {
                 report.add_judged(judged);
             }
+            let of_this = changed.extract_if(.., |(changed, _, _)| path == changed);
+            of_this.for_each(|changed| report.add_changed(changed));
             tell(report);
         } else if path.ends_with(INDEX_SUFFIX) {
             tell(verify_index(storage, path, &paths)?);
         }
+    }
+    for file in changed {
+        let (path, entries, bytes) = (file.0.to_owned(), 0, file.1);
+        let mut report = FileReport { path, entries, bytes, findings: Vec::new() };
+        report.add_changed(file);
+        tell(report);
     }
     if let Err(error) = judged {
         tell(refused(error)?);
@@ -102,12 +111,12 @@ pub fn verify(
 
 /// The log as a broker would find it; where it would not start since files are missing, as it would after
 /// that was accepted.
-fn judged(storage: &Arc<dyn Storage>, known: &[CatalogRecord]) -> Result<Log, Error> {
-    let log = match judge(storage, Missing::Refused) {
-        Err(error) if error.is_missing() => judge(storage, Missing::Accepted)?,
+fn judged(storage: &Arc<dyn Storage>, known: &Known) -> Result<Log, Error> {
+    let log = match judge(storage, known, Missing::Refused) {
+        Err(error) if error.is_missing() => judge(storage, known, Missing::Accepted)?,
         judged => judged?,
     };
-    expect_all(&log, known)?;
+    expect_all(&log, &known.catalog)?;
     Ok(log)
 }
 
@@ -154,9 +163,13 @@ fn verify_file(storage: &Arc<dyn Storage>, path: &str, is_last: bool) -> Result<
     let mut is_ended = checked.is_sealed || is_last;
     for hole in checked.holes {
         let is_at_end = !checked.is_sealed && hole.position >= checked.end;
-        // What the last file ends with can have been torn.
-        if !(is_last && is_at_end) {
-            report.push_hole(hole);
+        match is_last && is_at_end {
+            false => report.push_hole(hole),
+            true if bytes > hole.position => {
+                let what = "no whole entry follows, and nothing says that what there is was durable: a start cuts it off and keeps it beside";
+                report.push(Hole { what: what.to_owned(), ..hole }, Cost::Torn);
+            }
+            true => {}
         }
         is_ended |= is_at_end;
     }
@@ -179,13 +192,24 @@ impl FileReport {
         }
     }
 
+    fn add_changed(&mut self, (path, bytes, expected): (&str, u64, u64)) {
+        let what = format!("it has {bytes} of the {expected} bytes that backup.json says");
+        self.push(Hole::at(path, bytes.min(expected), 0, what), Cost::Loss);
+    }
+
     /// Adds what is known where the whole log is judged: what lost entries have cost, what was
     /// accepted, and where entries are in no file.
     fn add_judged(&mut self, judged: &Log) {
         let path = self.path.clone();
         for known in judged.holes().into_iter().filter(|hole| hole.path == path) {
             match self.findings.iter_mut().find(|it| it.position == known.position) {
-                Some(it) => it.hole = Some(Hole { bytes: known.bytes.max(it.bytes), ..known }),
+                Some(it) => {
+                    if it.cost == Cost::Torn {
+                        // It was durable after all.
+                        it.what.clone_from(&known.what);
+                    }
+                    it.hole = Some(Hole { bytes: known.bytes.max(it.bytes), ..known });
+                }
                 None => self.push_hole(known),
             }
         }

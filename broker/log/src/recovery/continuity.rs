@@ -10,6 +10,7 @@ use crate::active_file::Newest;
 use crate::file_header::FILE_HEADER_BYTES;
 use crate::file_name::{SEGMENT_FOLDER, file_name};
 use crate::hole::{GONE_BYTES_MAX, entries_in};
+use crate::known::Claim;
 use crate::{Error, Hole};
 
 /// What a file comes after.
@@ -39,8 +40,8 @@ pub(super) struct Gaps {
     /// A record of `_segments` may be lost that says what became of entries before this one.
     pub(super) unsure_before: Csn,
     pub(super) missing: Vec<MissingSegment>,
-    /// The newest commit that an index tells of whose file is not there.
-    pub(super) claimed: Csn,
+    /// The newest commit that anything but the files tells of.
+    pub(super) claimed: Claim,
     /// Whether somebody is about to accept all that is lost.
     pub(super) accept_all: bool,
 }
@@ -114,7 +115,7 @@ impl Gaps {
     /// Whether a newer file than the last one that is there was written, which ends with this commit and
     /// whose broker stopped in order. All other seals tell of a newer file themselves.
     pub(super) fn is_followed(&self, newest: Csn) -> bool {
-        newest < self.claimed
+        newest < self.claimed.csn
     }
 
     /// The hole that follows the last file, though a newer one was written. Nobody knows how many
@@ -122,12 +123,25 @@ impl Gaps {
     pub(super) fn hole_at_end(&self, newest: Csn, place: &(String, u64)) -> Result<Hole, Error> {
         let first = newest.next();
         if !self.accept_all {
-            let path = place.0.clone();
-            return Err(Error::Missing { first, last: None, place: "after", path });
+            let (path, told_by) = (place.0.clone(), self.told_by(newest));
+            return Err(Error::Missing { first, last: None, place: "after", path, told_by });
         }
-        let last = Csn(newest.0.saturating_add(entries_in(GONE_BYTES_MAX)));
-        let what = format!("entries from {first} on are in no file");
+        let last = self.last_of_gone(newest);
+        let told_by = self.told_by(newest);
+        let what = format!("entries from {first} on are in no file, though {told_by}");
         Ok(gone(CsnRange { first, last }, place, what))
+    }
+
+    /// The last entry that there can have been behind this one, where something tells that there was more.
+    pub(super) fn last_of_gone(&self, newest: Csn) -> Csn {
+        Csn(newest.0.saturating_add(entries_in(GONE_BYTES_MAX))).max(self.claimed.csn)
+    }
+
+    fn told_by(&self, newest: Csn) -> String {
+        match self.is_followed(newest) {
+            true => self.claimed.told_by.clone(),
+            false => "it ends as one that another one follows".to_owned(),
+        }
     }
 
     fn refusal(&self, gap: CsnRange, next: &str) -> Error {
@@ -139,7 +153,7 @@ impl Gaps {
             }
             None => {
                 let (last, path) = (Some(last), next.to_owned());
-                Error::Missing { first, last, place: "before", path }
+                Error::Missing { first, last, place: "before", path, told_by: String::new() }
             }
         }
     }

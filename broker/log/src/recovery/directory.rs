@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use logmill_model::{Csn, Epoch, ShardId};
+use logmill_model::{ClusterId, Csn, Epoch, ShardId};
 
 use crate::ahead::AHEAD_PREFIX;
 use crate::backup::PART_SUFFIX;
@@ -16,6 +16,7 @@ use crate::file_name::{
     TORN_SUFFIX, index_path,
 };
 use crate::index::{Point, PointsPlace, Summary};
+use crate::known::{Claim, Known, KnownEntry};
 use crate::layout::array_at;
 use crate::storage::{Storage, StorageFile};
 use crate::window::Window;
@@ -161,6 +162,25 @@ impl Directory {
             }
             _ => Ok(directory),
         }
+    }
+
+    /// The cluster of its files, if it has any.
+    pub(super) fn cluster(&self) -> Option<ClusterId> {
+        self.files.first().map(|file| file.header.cluster)
+    }
+
+    /// The newest commit that something tells of: what is known from elsewhere, and indexes whose file is
+    /// not there, or has nothing in it any more. An index is written when all of its file is durable.
+    pub(super) fn claimed(&self, storage: &dyn Storage, known: &Known) -> Claim {
+        let of_blank: Vec<String> = self.blank.iter().map(|path| index_path(path)).collect();
+        let of_index = |path: &String| {
+            let csn = index_file::claimed_csn(storage, path)?;
+            Some(Claim { csn, told_by: format!("{path} tells of entry {csn}") })
+        };
+        let is_of_this = |entry: &&KnownEntry| Some(entry.cluster) == self.cluster();
+        let known = known.entry.iter().filter(is_of_this).map(Claim::of);
+        let claims = self.stray_indexes.iter().chain(&of_blank).filter_map(of_index).chain(known);
+        claims.max_by_key(|claim| claim.csn).unwrap_or_default()
     }
 
     fn read_segments(&mut self, storage: &Arc<dyn Storage>) -> Result<(), Error> {

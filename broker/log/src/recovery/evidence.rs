@@ -62,10 +62,10 @@ fn proves(header: &EntryHeader, expected: Csn) -> Option<&'static str> {
     }
 }
 
-/// Whether a superseding file has all that it supersedes: it is sealed, or its completion record is
-/// there, or something that was written after it.
+/// Whether a superseding file had all that it supersedes: it was sealed, as its index tells, or its
+/// completion record is there, or something that was written after it.
 pub(super) fn is_complete(file: &JournalFile) -> Result<bool, Error> {
-    if file.summary()?.is_some() {
+    if file.sealed_at().is_some() {
         return Ok(true);
     }
     let begin = FILE_HEADER_BYTES as u64;

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use logmill_model::Csn;
 use logmill_model::internal::CsnRange;
 
+use super::continuity::Gaps;
 use super::directory::JournalFile;
 use super::evidence::{Behind, look_behind};
 use super::placed::Placed;
@@ -55,12 +56,13 @@ pub(super) struct FileRead {
 }
 
 impl FileRead {
-    /// Reads a file, up to where it counts. `before` is the last commit of those
-    /// before it, `next` the first one of a file that was written later.
+    /// Reads a file, up to where it counts. `before` is the last commit of those before it, `next` the
+    /// first one of a file that was written later, and `gaps` what is known of more commits.
     pub(super) fn of(
         live: &Live,
         before: Newest,
         next: &dyn Fn() -> Result<Option<Csn>, Error>,
+        gaps: &Gaps,
     ) -> Result<Self, Error> {
         let Live { file, until, has_bad } = live;
         let until = *until;
@@ -77,8 +79,8 @@ impl FileRead {
             }
             _ => {
                 let known = match until {
-                    Some(until) => Known::Followed(until),
-                    None => Known::of(file, next()?),
+                    Some(until) => Durable::Followed(until),
+                    None => Durable::of(file, next()?, gaps),
                 };
                 Self::scanned(file, until, known, before)
             }
@@ -131,7 +133,7 @@ impl FileRead {
     fn scanned(
         file: &JournalFile,
         until: Option<Csn>,
-        known: Known,
+        known: Durable,
         before: Newest,
     ) -> Result<Self, Error> {
         let mut scan = Scan::new(file, before)?;
@@ -253,19 +255,28 @@ enum Skipped {
 
 /// What is known to have been durable of a file, whatever it has now.
 #[derive(Debug, Clone, Copy)]
-enum Known {
-    Nothing,
+enum Durable {
+    Unknown,
     /// All of it: a later file, or what has replaced its end, begins with this commit.
     Followed(Csn),
     /// Its commits up to this one.
     Sealed(Csn),
+    /// The last file, and commits up to the first of these, in it or behind it; the last one that there
+    /// can have been is the second.
+    Claimed(Csn, Csn),
 }
 
-impl Known {
-    fn of(file: &JournalFile, next: Option<Csn>) -> Self {
-        match next {
-            Some(next) => Self::Followed(next),
-            None => file.sealed_at().map_or(Self::Nothing, Self::Sealed),
+impl Durable {
+    fn of(file: &JournalFile, next: Option<Csn>, gaps: &Gaps) -> Self {
+        let claimed = gaps.claimed.csn;
+        match (next, file.sealed_at()) {
+            (Some(next), _) => Self::Followed(next),
+            (None, Some(last)) if last >= claimed => Self::Sealed(last),
+            (None, _) if claimed >= file.header.first => {
+                Self::Claimed(claimed, gaps.last_of_gone(claimed))
+            }
+            (None, Some(last)) => Self::Sealed(last),
+            (None, None) => Self::Unknown,
         }
     }
 
@@ -275,7 +286,8 @@ impl Known {
             // The mark before a file's successor comes right before its first entry.
             Self::Followed(next) => (csn <= next).then_some("a later file follows"),
             Self::Sealed(last) => (csn <= last).then_some("its index was written with it"),
-            Self::Nothing => None,
+            Self::Claimed(last, _) => (csn <= last).then_some("something tells of a later entry"),
+            Self::Unknown => None,
         }
     }
 
@@ -283,8 +295,8 @@ impl Known {
     fn last(self, newest: Csn) -> Csn {
         match self {
             Self::Followed(next) => Csn(next.0.saturating_sub(1)),
-            Self::Sealed(last) => last,
-            Self::Nothing => newest,
+            Self::Sealed(last) | Self::Claimed(_, last) => last,
+            Self::Unknown => newest,
         }
     }
 }
@@ -294,7 +306,7 @@ fn skip(
     file: &JournalFile,
     scan: &mut Scan<'_>,
     commits: &mut Commits,
-    (until, known, what): (Option<Csn>, Known, String),
+    (until, known, what): (Option<Csn>, Durable, String),
 ) -> Result<Skipped, Error> {
     let (position, newest) = (scan.position(), scan.newest());
     let expected = newest.csn.next();

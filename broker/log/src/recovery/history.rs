@@ -107,7 +107,7 @@ impl History {
             }
         };
         let is_last = rest.is_empty();
-        let mut read = FileRead::of(&live, before, &|| rest.first_with_entries())?;
+        let mut read = FileRead::of(&live, before, &|| rest.first_with_entries(), gaps)?;
         let file = live.file;
         self.newest = read.newest;
         if let Contents::Index(_) = read.contents {

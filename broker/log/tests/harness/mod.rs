@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use logmill_log::faulty::FaultyStorage;
 use logmill_log::storage::Storage;
 use logmill_log::{
-    Cleaner, Durability, Error, Journal, Log, NewEntry, Opened, Recovered, Settings, StoredBatch,
-    open,
+    Cleaner, Durability, Error, Journal, Known, Log, NewEntry, Opened, Recovered, Settings,
+    StoredBatch, open_knowing,
 };
 use logmill_model::{Csn, Envelope, Offset, PartitionId, Record, RecordBatch, Timestamp, TopicId};
 
@@ -171,7 +171,16 @@ impl Running {
     }
 
     pub(crate) fn open_on(storage: Arc<dyn Storage>, settings: Settings) -> Result<Self, Error> {
-        let Opened { log, journal, cleaner, recovered } = open(storage, settings)?;
+        Self::open_knowing(storage, settings, &Known::default())
+    }
+
+    pub(crate) fn open_knowing(
+        storage: Arc<dyn Storage>,
+        settings: Settings,
+        known: &Known,
+    ) -> Result<Self, Error> {
+        let opened = open_knowing(storage, settings, known)?;
+        let Opened { log, journal, cleaner, recovered } = opened;
         partitions().for_each(|partition| log.expect(partition));
         let ends = log.partitions().into_iter().map(|(partition, _, end)| (partition, end));
         let ends = ends.collect();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use logmill_log::faulty::FaultyStorage;
 use logmill_log::storage::Storage;
-use logmill_log::{Cost, FileReport, Hole, accept_losses, verify};
+use logmill_log::{Cost, FileReport, Finding, Hole, Known, accept_losses, verify};
 
 use super::{Snapshot, entries_of, newest_file};
 
@@ -24,15 +24,24 @@ pub(crate) fn proven_end(snapshot: &Snapshot, path: &str) -> usize {
 }
 
 pub(crate) fn reports(storage: &FaultyStorage) -> Vec<FileReport> {
+    reports_knowing(storage, &Known::default())
+}
+
+pub(crate) fn reports_knowing(storage: &FaultyStorage, known: &Known) -> Vec<FileReport> {
     let storage: Arc<dyn Storage> = Arc::new(storage.clone());
     let mut reports = Vec::new();
-    let findings = verify(&storage, &[], &mut |report| reports.push(report)).unwrap();
+    let findings = verify(&storage, known, &mut |report| reports.push(report)).unwrap();
     let told = reports.iter().flat_map(|it| &it.findings);
-    assert_eq!(findings, told.filter(|it| it.cost != Cost::Accepted).count() as u64);
+    let counts = |it: &&Finding| !matches!(it.cost, Cost::Accepted | Cost::Torn);
+    assert_eq!(findings, told.filter(counts).count() as u64);
     reports
 }
 
 pub(crate) fn accept(storage: &FaultyStorage) -> Vec<Hole> {
+    accept_knowing(storage, &Known::default())
+}
+
+pub(crate) fn accept_knowing(storage: &FaultyStorage, known: &Known) -> Vec<Hole> {
     let storage: Arc<dyn Storage> = Arc::new(storage.clone());
-    accept_losses(&storage, &[]).unwrap()
+    accept_losses(&storage, known).unwrap()
 }

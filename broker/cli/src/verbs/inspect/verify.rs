@@ -49,6 +49,7 @@ impl Args {
         let findings =
             logmill_log::verify(&storage, &names.known, &mut |report| reports.push(report));
         let findings = findings.map_err(failed)?;
+        let reports_a_journal = reports.iter().any(|it| it.path.ends_with(".journal"));
         let all = reports.iter().flat_map(|it| &it.findings);
         let found = all.fold(Sum { findings, ..Sum::default() }, Sum::with);
         for report in reports {
@@ -57,15 +58,15 @@ impl Args {
             report.show(session)?;
         }
         let dir = self.dir.display().to_string();
+        if !reports_a_journal {
+            session.output.text(format_args!(
+                "there is no journal file in {dir}: a broker that starts on it begins a new log"
+            ))?;
+        }
         if found.findings > 0 {
             return Err(Failure::Negative(found.advice(&dir)));
         }
-        match found.accepted {
-            0 => session.output.text("everything is as it was written"),
-            accepted => session.output.text(format_args!(
-                "everything is as it was written, but for what was accepted as lost: {accepted}"
-            )),
-        }
+        session.output.text(found.summary())
     }
 }
 
@@ -76,6 +77,7 @@ struct Sum {
     findings: u64,
     losses: u64,
     accepted: u64,
+    torn: u64,
     /// Those for which no broker starts.
     refused: u64,
     /// Whether some of the catalog is lost.
@@ -92,10 +94,20 @@ impl Sum {
                 self.is_of_catalog |= is_of_catalog;
             }
             Cost::Accepted => self.accepted += 1,
+            Cost::Torn => self.torn += 1,
             Cost::Refused => self.refused += 1,
             Cost::Nothing => {}
         }
         self
+    }
+
+    /// Where there is nothing to be done.
+    fn summary(&self) -> String {
+        let but =
+            [(self.accepted, "what was accepted as lost"), (self.torn, "an end that is torn")];
+        let but = but.iter().filter(|(count, _)| *count > 0);
+        let but: String = but.map(|(count, what)| format!(", but for {what}: {count}")).collect();
+        format!("everything is as it was written{but}")
     }
 
     /// What can be done about it.
@@ -131,7 +143,11 @@ impl Report {
 
     fn show(&self, session: &mut Session) -> Result<(), Failure> {
         let Self { file, entries, bytes, findings } = self;
-        session.output.text(format_args!("{file}: {entries} entries, {}", shown_bytes(*bytes)))?;
+        let bytes = shown_bytes(*bytes);
+        match [".journal", ".segment"].iter().any(|suffix| file.ends_with(suffix)) {
+            true => session.output.text(format_args!("{file}: {entries} entries, {bytes}"))?,
+            false => session.output.text(format_args!("{file}: {bytes}"))?,
+        }
         for Found { file, position, what, accepted, lost, may_hide_partitions, .. } in findings {
             let accepted = if *accepted { "accepted: " } else { "" };
             session.output.text(format_args!("  {accepted}{file} at byte {position}: {what}"))?;

@@ -369,7 +369,12 @@ async fn lanes_that_may_have_forgotten_a_claim_stand_still_until_the_loss_is_acc
     soon(lane).await.unwrap();
     bench.close().await;
     let storage_of_repair: Arc<dyn logmill_log::storage::Storage> = Arc::new(storage.clone());
-    assert_eq!(logmill_log::accept_losses(&storage_of_repair, &[]).unwrap().len(), 1);
+    assert_eq!(
+        logmill_log::accept_losses(&storage_of_repair, &logmill_log::Known::default())
+            .unwrap()
+            .len(),
+        1
+    );
     let bench = Bench::open(&storage).declared();
     assert!(bench.run_all([bench.lane_of(module)]).await);
     let counts = bench.counts_of(LANE);

@@ -155,7 +155,12 @@ async fn a_lane_that_may_have_forgotten_something_stands_still_until_the_loss_is
     assert_eq!(bench.parts.views.cursor(LANE).unwrap().floor(), Offset(INPUTS));
     bench.close().await;
     let storage_of_repair: Arc<dyn logmill_log::storage::Storage> = Arc::new(storage.clone());
-    assert_eq!(logmill_log::accept_losses(&storage_of_repair, &[]).unwrap().len(), 1);
+    assert_eq!(
+        logmill_log::accept_losses(&storage_of_repair, &logmill_log::Known::default())
+            .unwrap()
+            .len(),
+        1
+    );
     let bench = Bench::open(&storage);
     bench.run_lane(counting(&bench, 0), INPUTS + 1).await;
     bench.close().await;

@@ -81,12 +81,18 @@ fn a_start_from_a_snapshot_reads_what_came_after_it_and_comes_to_the_same_state(
 }
 
 #[test]
-fn a_snapshot_ahead_of_a_log_that_lost_its_end_is_not_believed() {
+fn a_log_that_lost_its_end_is_refused_where_a_snapshot_tells_of_it_and_by_itself_starts() {
     let storage = log_of([topic(16, true), cursors(1)]);
     let shorter = copy_of(&storage);
     append(&storage, [cursors(2)]);
     keep_snapshot(&storage);
     shorter.set_contents("views/state", &storage.contents("views/state").unwrap());
+    let refused = replay(Arc::new(shorter.clone()), settings()).err().unwrap();
+    assert!(
+        refused.to_string().contains("though views/state was made behind entry 3"),
+        "{refused}"
+    );
+    shorter.remove("views/state").unwrap();
     let (state, read_bytes) = state(&shorter);
     assert!(state.contains("revision: 1,") && !state.contains("revision: 2,"), "{state}");
     assert!(read_bytes > 0);
