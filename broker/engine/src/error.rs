@@ -10,7 +10,9 @@ use crate::CorruptRange;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no such topic.
-    #[error("topic {0} does not exist; create it with `logmill topic create {0}`")]
+    #[error(
+        "topic {0} does not exist; `logmill topic ls` lists them, `logmill topic create {0}` makes it"
+    )]
     UnknownTopic(TopicName),
     /// There is a topic of that name.
     #[error("topic {0} exists already")]

@@ -2,6 +2,7 @@
 
 use logmill_model::{Offset, TopicName, Trace, TracedAttempt, TracedOutput, Waiting};
 
+use crate::quantity::shown_attempts;
 use crate::{Failure, Output, Session, time};
 
 /// Show what became of a record: each attempt of each consumer, and what it wrote
@@ -64,7 +65,10 @@ fn show(output: &mut Output, trace: &Trace) -> Result<(), Failure> {
             Some(at) => format!("tried again at {}", time::shown(*at)),
             None => "its turn has not come".to_owned(),
         };
-        output.text(format_args!("{deployment}: waiting after {attempts} attempts, {when}"))?;
+        output.text(format_args!(
+            "{deployment}: waiting after {}, {when}",
+            shown_attempts(*attempts)
+        ))?;
     }
     if trace.attempts.is_empty() && trace.waiting.is_empty() {
         output.text(format_args!("no consumer has handled it, and none is to"))?;

@@ -3,6 +3,7 @@
 use logmill_model::{DeadLetter, DeploymentName, LetterStatus};
 
 use super::{Letter, Letters, reasons};
+use crate::quantity::shown_attempts;
 use crate::record_json::{Place, PlacedRecord};
 use crate::{Failure, Output, Session, record_text, time};
 
@@ -59,8 +60,12 @@ fn show(output: &mut Output, topic: &str, letter: &Letter) -> Result<(), Failure
         status => format!("{}: ", status.as_str()),
     };
     output.text(format_args!(
-        "{topic}/{}@{}  {at}  {status}{} after {} attempts: {}",
-        consumed.partition, consumed.offset, death.reason, death.attempts, death.detail
+        "{topic}/{}@{}  {at}  {status}{} after {}: {}",
+        consumed.partition,
+        consumed.offset,
+        death.reason,
+        shown_attempts(death.attempts),
+        death.detail
     ))?;
     output.text(format_args!(
         "  was {}/{}@{}, given up by {} version {}",

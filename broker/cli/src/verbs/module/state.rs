@@ -67,6 +67,10 @@ impl Args {
                 let name = query.name;
                 Err(anyhow::anyhow!("no lane of {name} that was asked for has the key {key:?}; `logmill module state {name} ls` lists the keys").into())
             }
+            None if found == 0 => {
+                let name = query.name;
+                session.output.text(format_args!("{name} remembers nothing there"))
+            }
             _ => Ok(()),
         }
     }
