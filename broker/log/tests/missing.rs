@@ -71,16 +71,18 @@ fn behind(file: &[u8], at: usize) -> Vec<Csn> {
 
 /// The start refuses and changes nothing, or tells what is lost; a verification tells as well; and all
 /// goes on once that was accepted, without an offset that is used twice.
-fn is_told(case: &str, bad: &Snapshot, known: &Known, lost: &[Csn], mut survivors: Survivors) {
+fn is_told(case: &str, bad: &Snapshot, known: &Known, lost: &[Csn], survivors: Survivors) {
+    // Some accept the loss before they have started a broker.
+    let storage = restored(bad);
+    accept_knowing(&storage, known);
+    goes_on(&storage, known, lost, survivors.clone());
     let storage = restored(bad);
     let findings = reports_knowing(&storage, known).into_iter().flat_map(|it| it.findings);
     assert!(
         findings.into_iter().any(|it| matches!(it.cost, Cost::Loss | Cost::Refused)),
         "{case}: verify"
     );
-    let start = || Running::open_knowing(Arc::new(storage.clone()), settings(), known);
-    match start() {
-        Err(Error::JournalMissing { .. }) => return,
+    match Running::open_knowing(Arc::new(storage.clone()), settings(), known) {
         Err(error) => {
             assert!(
                 matches!(error, Error::Missing { .. } | Error::SegmentMissing { .. }),
@@ -94,6 +96,11 @@ fn is_told(case: &str, bad: &Snapshot, known: &Known, lost: &[Csn], mut survivor
         }
     }
     accept_knowing(&storage, known);
+    goes_on(&storage, known, lost, survivors);
+}
+
+fn goes_on(storage: &FaultyStorage, known: &Known, lost: &[Csn], mut survivors: Survivors) {
+    let start = || Running::open_knowing(Arc::new(storage.clone()), settings(), known);
     let mut running = start().unwrap();
     survivors.check(&running, lost);
     survivors.go_on(&mut running, 3);

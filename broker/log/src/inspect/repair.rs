@@ -7,12 +7,14 @@ use std::sync::Arc;
 use logmill_model::internal::SegmentsRecord;
 use logmill_model::{BatchBuilder, Compression, Csn, Envelope, Offset, PartitionId, RecordBatch};
 
+use super::dump::read_header;
 use super::expect::expect_all;
 use super::{own, verify};
 use crate::file_name::index_path;
 use crate::recovery::{Missing, open_as};
 use crate::storage::Storage;
-use crate::{Error, Hole, Known, NewEntry, Opened, Settings, StoredBatch};
+use crate::window::Window;
+use crate::{Error, Hole, Known, NewEntry, Opened, Settings, StoredBatch, index_file};
 
 /// Finds all that is lost in a directory and accepts it, durably; returns what it was. What was
 /// accepted before is left out. `known` is what is known from elsewhere.
@@ -34,10 +36,17 @@ pub fn accept_losses(storage: &Arc<dyn Storage>, known: &Known) -> Result<Vec<Ho
     Ok(holes)
 }
 
-/// Lets the next opening read these files, which an index would spare it.
+/// Lets the next opening read these files, which an index would spare it. That of a file which was cut spares
+/// it nothing, and stays: it is what tells of the loss.
 fn read_anew(storage: &dyn Storage, paths: &BTreeSet<String>) -> Result<(), Error> {
     let _lock = own(storage)?;
     for path in paths {
+        let Ok(file) = storage.open(path) else { continue };
+        let header = read_header(&mut Window::new(path, Arc::clone(&file)))?;
+        let summary = header.and_then(|it| index_file::read_summary(storage, path, &it, &*file));
+        if summary.is_none() {
+            continue;
+        }
         let path = index_path(path);
         match storage.remove(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
