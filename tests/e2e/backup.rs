@@ -85,9 +85,10 @@ async fn a_copy_of_a_backup_that_lacks_a_part_is_not_taken_for_all_there_was() {
     files.sort();
     let last = std::fs::File::options().write(true).open(files.pop().unwrap()).unwrap();
     last.set_len(last.metadata().unwrap().len() / 2).unwrap();
-    let dir = to.path().to_str().unwrap();
+    let (dir, names) = (to.path().to_str().unwrap(), journal().count());
     let found = PROGRAM.run(&["inspect", "verify", dir]).await.refused(3, "restore from a backup");
     assert!(found.stdout.contains("bytes that backup.json says"), "{found:?}");
+    assert_eq!(journal().count(), names, "who looks changes nothing");
     let ended = Broker::try_start(PROGRAM, Setup::on(&to)).await.unwrap_err();
     assert!(ended.stderr.contains("this copy of the backup is not whole"), "{}", ended.stderr);
     PROGRAM.run(&["inspect", "repair", dir, "--accept-loss"]).await.ok();

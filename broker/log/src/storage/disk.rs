@@ -34,7 +34,7 @@ impl DiskStorage {
         Ok(Self { root, is_read_only: false })
     }
 
-    /// The directory at `root`, whose files are opened for reading alone.
+    /// The directory at `root`, in which nothing is changed: its files are opened for reading alone.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -62,6 +62,11 @@ impl DiskStorage {
 
     fn path(&self, path: &str) -> PathBuf {
         self.root.join(path)
+    }
+
+    /// As a file system answers that is read-only.
+    fn check_writable(&self) -> io::Result<()> {
+        if self.is_read_only { Err(io::ErrorKind::ReadOnlyFilesystem.into()) } else { Ok(()) }
     }
 }
 
@@ -95,6 +100,7 @@ impl Storage for DiskStorage {
     }
 
     fn make_folder(&self, folder: &str) -> io::Result<()> {
+        self.check_writable()?;
         match std::fs::create_dir(self.path(folder)) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             other => other,
@@ -113,6 +119,7 @@ impl Storage for DiskStorage {
     }
 
     fn create(&self, path: &str) -> io::Result<Arc<dyn StorageFile>> {
+        self.check_writable()?;
         let file = read_write().create_new(true).open(self.path(path))?;
         Ok(Arc::new(DiskFile { file }))
     }
@@ -123,10 +130,12 @@ impl Storage for DiskStorage {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.check_writable()?;
         std::fs::rename(self.path(from), self.path(to))
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {
+        self.check_writable()?;
         std::fs::remove_file(self.path(path))
     }
 
@@ -226,6 +235,22 @@ mod tests {
         assert_eq!(disk.lock().unwrap_err().kind(), io::ErrorKind::WouldBlock);
         drop(lock);
         disk.lock().unwrap();
+    }
+
+    #[test]
+    fn who_only_reads_changes_nothing() {
+        let (directory, disk) = disk();
+        disk.create("f").unwrap();
+        let disk = DiskStorage::read_only(directory.path()).unwrap();
+        let changes = [
+            disk.create("g").err(),
+            disk.rename("f", "g").err(),
+            disk.remove("f").err(),
+            disk.make_folder("d").err(),
+            disk.open("f").unwrap().write_at(&[io::IoSlice::new(b"a")], 0).err(),
+        ];
+        assert!(changes.iter().all(Option::is_some), "{changes:?}");
+        assert_eq!(disk.list("").unwrap(), ["f"]);
     }
 
     #[test]
