@@ -26,8 +26,8 @@ const OF_COMMANDS: [&str; 2] = ["LOGMILL_TOKEN", "LOGMILL_FINGERPRINT"];
 /// journal_file_bytes (128MiB) of the disk at least; when less than journal_file_bytes and
 /// reserve_bytes (128MiB) together is free, it takes no records until there is space. Beyond
 /// loopback, tls_cert, tls_key and token_file must be given. With create_topics = false a deploy is
-/// refused whose topics are missing, instead of making them; produce never makes one. LOGMILL_LOG says how much is logged,
-/// as in info or logmill_engine=debug.
+/// refused whose topics are missing, instead of making them; produce never makes one. LOGMILL_LOG
+/// says how much is logged, as in info or logmill_engine=debug.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  logmill serve --data /var/lib/logmill")]
 pub(crate) struct Args {

@@ -49,7 +49,7 @@ impl Args {
         let findings =
             logmill_log::verify(&storage, &names.known, &mut |report| reports.push(report));
         let findings = findings.map_err(failed)?;
-        let reports_a_journal = reports.iter().any(|it| it.path.ends_with(".journal"));
+        let has_journal = reports.iter().any(|it| it.path.ends_with(".journal"));
         let all = reports.iter().flat_map(|it| &it.findings);
         let found = all.fold(Sum { findings, ..Sum::default() }, Sum::with);
         for report in reports {
@@ -58,13 +58,13 @@ impl Args {
             report.show(session)?;
         }
         let dir = self.dir.display().to_string();
-        if !reports_a_journal {
+        if found.findings > 0 {
+            return Err(Failure::Negative(found.advice(&dir)));
+        }
+        if !has_journal {
             session.output.text(format_args!(
                 "there is no journal file in {dir}: a broker that starts on it begins a new log"
             ))?;
-        }
-        if found.findings > 0 {
-            return Err(Failure::Negative(found.advice(&dir)));
         }
         session.output.text(found.summary())
     }
