@@ -12,7 +12,8 @@ use crate::snapshot::{self, Snapshot};
 /// What a directory tells of itself besides its log.
 #[must_use]
 pub fn known(storage: &dyn Storage) -> Known {
-    known_with(storage, snapshot::read_whole(storage).as_ref())
+    // To who only looks, one that can't be read tells nothing.
+    known_with(storage, snapshot::read_whole(storage).ok().flatten().as_ref())
 }
 
 /// As [`known`], with the directory's snapshot.

@@ -47,7 +47,7 @@ pub(crate) fn replay(
     settings: Settings,
 ) -> Result<(Opened, Replayed), Error> {
     require_journal(&*storage)?;
-    let snapshot = snapshot::read_whole(&*storage);
+    let snapshot = snapshot::load(&*storage);
     let known = known_with(&*storage, snapshot.as_ref());
     let opened = logmill_log::open_knowing(Arc::clone(&storage), settings, &known)?;
     let log = &opened.log;

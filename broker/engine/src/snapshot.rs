@@ -6,11 +6,11 @@
 //! start takes it in and reads the topics from there on.
 //!
 //! **A snapshot is never the truth.** It is believed only if it is whole, of this cluster, and the
-//! log has the very entry that it stands at: else the entry's file was cleaned since, and records that the
-//! snapshot does not know of may be gone, tombstones above all. A log that ends before that entry has lost
-//! what was acknowledged, since a snapshot has durable entries alone: it is refused (`known.rs`). A snapshot that is not believed, or can't be
-//! written since the disk is full, costs time at the next start and nothing else. So it needs no
-//! sync either.
+//! log has the very entry that it stands at: else the entry's file was cleaned since, and records that
+//! the snapshot does not know of may be gone, tombstones above all. A log that ends before that entry
+//! has lost what was acknowledged, since a snapshot has durable entries alone: it is refused
+//! (`known.rs`). A snapshot that is not believed, or can't be written since the disk is full, costs
+//! time at the next start and nothing else. So it needs no sync either.
 
 mod keeper;
 mod layout;
@@ -37,16 +37,19 @@ const NEW_FILE: &str = "views/state.new";
 const BYTES_MAX: u64 = 1 << 30;
 
 /// The snapshot of a directory, if there is one that is whole.
-pub(crate) fn read_whole(storage: &dyn Storage) -> Option<Snapshot> {
-    let bytes = match read(storage) {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            // As a rule, it is not there.
-            tracing::debug!(%error, path = FILE, "no snapshot was read");
-            return None;
-        }
-    };
-    Snapshot::decode(bytes)
+pub(crate) fn read_whole(storage: &dyn Storage) -> io::Result<Option<Snapshot>> {
+    match read(storage) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        bytes => Ok(Snapshot::decode(bytes?)),
+    }
+}
+
+/// That of a directory on which a broker starts.
+pub(crate) fn load(storage: &dyn Storage) -> Option<Snapshot> {
+    read_whole(storage).unwrap_or_else(|error| {
+        tracing::warn!(%error, path = FILE, "the snapshot can't be read and is made anew");
+        None
+    })
 }
 
 impl Snapshot {
