@@ -297,6 +297,16 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), future).await.expect("within a minute")
 }
 
+/// Waits for what another thread does.
+async fn until(happened: impl Fn() -> bool) {
+    soon(async {
+        while !happened() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
 fn module(script: Script) -> Arc<Scripted> {
     let (init_fails, instances) = (AtomicBool::new(false), AtomicUsize::new(0));
     Arc::new(Scripted { script, init_fails, instances, seen: Mutex::default() })

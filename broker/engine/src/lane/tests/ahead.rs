@@ -21,12 +21,7 @@ fn one_output(offset: u64, _: u32) -> Result<Verdict, Failure> {
 
 /// Waits until the module was called for more than one run handles.
 async fn handled_ahead(module: &Arc<Scripted>) {
-    soon(async {
-        while module.seen.lock().unwrap().len() <= RUN_RECORDS {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    until(|| module.seen.lock().unwrap().len() > RUN_RECORDS).await;
 }
 
 fn values(bench: &Bench) -> Vec<String> {
@@ -94,12 +89,7 @@ async fn a_lane_has_no_more_commits_on_their_way_than_it_may() {
     let lane = tokio::spawn(bench.lane(&module).run());
     // One more run is handled than commits are on their way.
     let most = (COMMITS_AHEAD_MAX + 1) * RUN_RECORDS;
-    soon(async {
-        while module.seen.lock().unwrap().len() < most {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    until(|| module.seen.lock().unwrap().len() >= most).await;
     yield_often().await;
     assert_eq!(module.seen.lock().unwrap().len(), most);
     storage.release_syncs();
@@ -254,12 +244,7 @@ async fn a_lane_that_finds_its_module_broken_settles_what_is_on_its_way_first() 
         done(offset)
     }));
     let lane = tokio::spawn(lane.run());
-    soon(async {
-        while calls.load(Ordering::Relaxed) < 3 * RUN_RECORDS {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    until(|| calls.load(Ordering::Relaxed) >= 3 * RUN_RECORDS).await;
     // So that the lane waits for the first commit, and not within a run.
     yield_often().await;
     for _ in 0..BROKEN_RECORDS_MAX {

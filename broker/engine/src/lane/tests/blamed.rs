@@ -25,22 +25,11 @@ fn seen(module: &Scripted) -> Vec<Offset> {
 }
 
 async fn waits_as(bench: &Bench, why: &str) {
-    soon(async {
-        while bench.status.lock().unwrap().waiting.as_deref() != Some(why) {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    until(|| bench.waits().as_deref() == Some(why)).await;
 }
 
 async fn is_given_up(bench: &Bench, lane: tokio::task::JoinHandle<()>, module: &Scripted) {
-    let mut cursors = bench.parts.views.watch(PartitionId::CURSORS);
-    soon(async {
-        while bench.parts.views.cursor(LANE).unwrap().floor() < Offset(2) {
-            cursors.changed().await.unwrap();
-        }
-    })
-    .await;
+    until(|| bench.parts.views.cursor(LANE).unwrap().floor() == Offset(2)).await;
     bench.stop.send_replace(true);
     soon(lane).await.unwrap();
     let letters: Vec<_> = bench.read(DEAD).iter().map(|it| DeadLetter::of(it).unwrap()).collect();

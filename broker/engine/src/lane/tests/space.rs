@@ -4,16 +4,6 @@ use logmill_model::SpaceLevel;
 
 use super::*;
 
-/// Waits for what another thread does.
-async fn until(happened: impl Fn() -> bool) {
-    soon(async {
-        while !happened() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-}
-
 impl Bench {
     /// Proposes records for `out` as a commit of this class.
     async fn propose(&self, class: CommitClass) -> Result<(), Error> {
@@ -40,7 +30,7 @@ impl Bench {
         self.parts.space_level()
     }
 
-    fn waits(&self) -> Option<String> {
+    pub(super) fn waits(&self) -> Option<String> {
         self.status.lock().unwrap().waiting.clone()
     }
 }
